@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// Listener: accepts connections on one or several endpoints and hands over their descriptors. It
+// takes a bounded number per turn, so that a storm of connects doesn't starve the connections that
+// are there, and it stops asking while the user's limit of open connections is reached.
+//
+// Out of descriptors or memory, it neither spins nor gives up. With a spare descriptor in reserve
+// it accepts and closes what waits (the client sees an end at once instead of a time-out); then it
+// pauses, ever longer, and tries again.
+
+#include <stddef.h>
+
+#include <utility>
+
+#include <rondo/core/array.hpp>
+#include <rondo/loop/event_loop.hpp>
+
+namespace rondo::inline RONDO_ABI {
+
+/// How a Listener behaves; the rest is in ListenOptions.
+struct ListenerLimits {
+    size_t accepts_per_turn = 16;
+    size_t connections_max = 0;  ///< open at once, see Listener::closed(); 0: no limit
+    Duration pause_min = Duration::milliseconds(10);
+    Duration pause_max = Duration::seconds(1);
+};
+
+/// What a Listener has met so far.
+struct ListenerCounters {
+    size_t accepted = 0;  ///< handed over
+    size_t shed = 0;      ///< accepted and closed at once, because descriptors were out
+    size_t pauses = 0;    ///< times it stopped asking, because descriptors or memory were out
+    size_t errors = 0;    ///< other failures of accept
+};
+
+/// Neither copied nor moved: its watches point at it.
+/// Lifetime: must not outlive the loop; its end closes the listening descriptors, not the accepted
+/// ones. Threads: loop thread.
+template <class Loop>
+class Listener {
+public:
+    using Handler = rondo::Handler<void(int fd, const Endpoint& peer)>;
+
+    /// `on_accept(fd, peer)` is given every connection; the descriptor is then the user's to close.
+    template <class F>
+    Listener(Loop& loop, F&& on_accept, ListenerLimits limits = {})
+        : loop_(loop),
+          limits_(limits),
+          on_accept_(static_cast<F&&>(on_accept)),
+          resume_(loop.timer()) {
+        static_assert(CallableWithTail<F, int, const Endpoint&>,
+                      "a listener's handler is called as f(int fd, const rondo::Endpoint& peer)");
+    }
+    Listener(const Listener&) = delete;
+    Listener& operator=(const Listener&) = delete;
+    ~Listener() {
+        close();
+        if (accepting_ != nullptr) accepting_->listener = nullptr;
+    }
+
+    /// Listens on one more endpoint.
+    /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
+    Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
+        auto fd = loop_.sockets().listen_on(at, options);
+        if (!fd) return Error(fd.error().code(), "listen", at.text());
+        Result<void> added = Error(ENOMEM, "listen");
+        if (fds_.reserve(fds_.size() + 1) && ready_to_pause()) {
+            added =
+                loop_.add(*fd, wanted(), [this](int listening, Readiness) { accept(listening); });
+        }
+        if (!added) {
+            loop_.sockets().close(*fd);
+            return added;
+        }
+        static_cast<void>(fds_.push_back(*fd));
+        if (spare_ < 0) reserve_spare();
+        return added;
+    }
+
+    /// Where it listens; tells the port that was chosen for port 0.
+    Result<Endpoint> local(size_t index = 0) {
+        RONDO_ASSERT(index < fds_.size(), "local: call listen() first");
+        return loop_.sockets().local(fds_[index]);
+    }
+
+    /// To be told when an accepted connection has been closed, if connections_max is set.
+    void closed() noexcept {
+        RONDO_ASSERT(open_ > 0, "closed() was called more often than connections were accepted");
+        --open_;
+        if (full_ && open_ < limits_.connections_max) {
+            full_ = false;
+            apply();
+        }
+    }
+
+    /// Stops listening and closes its descriptors. on_accept isn't called again.
+    void close() noexcept {
+        resume_.cancel();
+        paused_ = false;
+        for (const int fd : fds_) {
+            loop_.remove(fd);
+            loop_.sockets().close(fd);
+        }
+        fds_.clear();
+        if (spare_ >= 0) loop_.sockets().close(std::exchange(spare_, -1));
+    }
+
+    /// How many endpoints it listens on.
+    size_t local_count() const noexcept { return fds_.size(); }
+    size_t open_connections() const noexcept { return open_; }
+    bool paused() const noexcept { return paused_ || full_; }
+    const ListenerCounters& counters() const noexcept { return counters_; }
+
+private:
+    Interest wanted() const noexcept { return paused() ? Interest::none : Interest::read; }
+
+    void apply() noexcept {
+        for (const int fd : fds_) loop_.modify(fd, wanted());
+    }
+
+    // on_accept may close the listener or destroy it: it is moved to the stack while it runs, and
+    // put back if the listener is still there. A nested turn that finds it away leaves the rest for
+    // later.
+    struct Accepting {
+        Listener* listener;
+        Handler handler = std::move(listener->on_accept_);
+        Accepting* const outer = std::exchange(listener->accepting_, this);
+
+        explicit Accepting(Listener& with) noexcept : listener(&with) {}
+        Accepting(const Accepting&) = delete;
+        Accepting& operator=(const Accepting&) = delete;
+        ~Accepting() {
+            if (listener == nullptr) return;
+            listener->accepting_ = outer;
+            listener->on_accept_ = std::move(handler);
+        }
+    };
+
+    void accept(int listening) {
+        if (!on_accept_) return;
+        Accepting accepting(*this);
+        for (size_t i = 0; i < limits_.accepts_per_turn; ++i) {
+            if (fds_.empty() || paused() || !accept_one(accepting, listening)) return;
+            if (accepting.listener == nullptr) return;
+        }
+    }
+
+    // False: nothing more to accept for now.
+    bool accept_one(Accepting& accepting, int listening) {
+        auto accepted = loop_.sockets().accept(listening);
+        if (accepted) {
+            ++counters_.accepted;
+            ++open_;
+            full_ = limits_.connections_max != 0 && open_ >= limits_.connections_max;
+            if (full_) apply();
+            backoff_ = limits_.pause_min;
+            accepting.handler(accepted->fd, accepted->peer);
+            return true;
+        }
+        const int code = accepted.error().code();
+        if (code == EAGAIN || code == EWOULDBLOCK) return false;
+        if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM) {
+            if (code == EMFILE || code == ENFILE) shed(listening);
+            pause();
+        } else {
+            ++counters_.errors;
+        }
+        return false;
+    }
+
+    // The spare descriptor makes room to accept and close one connection after the other.
+    void shed(int listening) {
+        if (spare_ < 0) return;
+        loop_.sockets().close(std::exchange(spare_, -1));
+        for (size_t i = 0; i < limits_.accepts_per_turn; ++i) {
+            auto accepted = loop_.sockets().accept(listening);
+            if (!accepted) break;
+            loop_.sockets().close(accepted->fd);
+            ++counters_.shed;
+        }
+        reserve_spare();
+    }
+
+    void reserve_spare() {
+        if (auto spare = loop_.sockets().open(Family::ipv4, SocketKind::stream)) spare_ = *spare;
+    }
+
+    // The timer is made beforehand, to run never: when memory is out, pausing must not need any.
+    bool ready_to_pause() {
+        if (resume_.id()) return true;
+        if (!resume_.at(Instant::max(), [this] { resume(); })) return false;
+        loop_.background(resume_.id(), true);
+        return true;
+    }
+
+    void pause() {
+        ++counters_.pauses;
+        paused_ = resume_.rearm(backoff_);
+        backoff_ = backoff_ + backoff_;
+        if (backoff_ > limits_.pause_max) backoff_ = limits_.pause_max;
+        apply();
+    }
+
+    void resume() {
+        paused_ = false;
+        resume_.rearm(Instant::max());
+        if (spare_ < 0) reserve_spare();
+        apply();
+    }
+
+    Loop& loop_;
+    const ListenerLimits limits_;
+    Handler on_accept_;
+    typename Loop::Timer resume_;
+    Array<int> fds_;
+    Duration backoff_ = limits_.pause_min;
+    ListenerCounters counters_;
+    size_t open_ = 0;
+    int spare_ = -1;
+    bool paused_ = false;             // waiting for resume_
+    bool full_ = false;               // at the limit of connections
+    Accepting* accepting_ = nullptr;  // on_accept_ is running, and there
+};
+
+}  // namespace rondo::inline RONDO_ABI

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// Which thread this is, as a number to compare: what the check "is this the loop's thread?" costs
+// is what every public call of a loop costs. Where the compiler knows the register that points at
+// the thread's block it is one instruction; pthread_self(3) is a call.
+//
+// It refuses to be a thread's name: a number is used again after its thread has ended.
+
+#include <pthread.h>
+#include <stdint.h>
+
+#include <bit>
+
+#include <rondo/config/version.hpp>
+
+namespace rondo::inline RONDO_ABI::detail {
+
+// Asked of ELF systems only: elsewhere a compiler may know the name and have no code for it.
+#if defined(__ELF__) && defined(__has_builtin)
+#if __has_builtin(__builtin_thread_pointer)
+#define RONDO_DETAIL_HAS_THREAD_POINTER 1
+#endif
+#endif
+#ifndef RONDO_DETAIL_HAS_THREAD_POINTER
+#define RONDO_DETAIL_HAS_THREAD_POINTER 0
+#endif
+
+/// Never 0, and different for each two threads alive.
+/// Threads: any.
+inline uintptr_t thread_token() noexcept {
+#if RONDO_DETAIL_HAS_THREAD_POINTER
+    return reinterpret_cast<uintptr_t>(__builtin_thread_pointer());
+#else
+    return std::bit_cast<uintptr_t>(pthread_self());
+#endif
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail

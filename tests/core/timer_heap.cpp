@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: BSL-1.0
+// The timer heap against a std::multimap, and each of its promises on its own.
+
+#include <rondo/core/timer_heap.hpp>
+
+#include <limits.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <map>
+#include <new>
+#include <random>
+#include <vector>
+
+#include "support/catch.hpp"
+
+namespace {
+
+using rondo::Instant;
+using rondo::TimerKey;
+using rondo::TimerState;
+
+struct alignas(64) Record {
+    uint64_t value;
+};
+
+/// Counts what is allocated, and fails from a chosen allocation on.
+struct Counted {
+    static inline int allocations = 0;
+    static inline int held = 0;
+    static inline int left = INT_MAX;
+    static inline bool misaligned = false;
+
+    static void* allocate(size_t size, size_t alignment) noexcept {
+        if (left == 0) return nullptr;
+        --left;
+        ++allocations;
+        ++held;
+        void* address = nullptr;  // of exactly this size, so that sanitizers see its end
+        return posix_memalign(&address, alignment, size) == 0 ? address : nullptr;
+    }
+    static void release(void* address, size_t, size_t alignment) noexcept {
+        --held;
+        misaligned |= reinterpret_cast<uintptr_t>(address) % alignment != 0;
+        free(address);
+    }
+};
+
+using Heap = rondo::TimerHeap<Record, Counted>;
+
+static_assert(sizeof(rondo::detail::TimerNode) == 16);
+static_assert(sizeof(TimerKey) == 8);
+static_assert(!TimerKey{});
+static_assert(!std::is_copy_constructible_v<Heap>);
+
+uint32_t add(Heap& heap, int64_t at) {
+    const uint32_t slot = heap.acquire();
+    REQUIRE(slot != Heap::npos);
+    heap.schedule(slot, Instant(at));
+    return slot;
+}
+
+std::vector<uint32_t> fetch(Heap& heap) {
+    std::vector<uint32_t> slots;
+    for (uint32_t slot = heap.next_due(); slot != Heap::npos; slot = heap.next_due()) {
+        slots.push_back(slot);
+    }
+    return slots;
+}
+
+std::vector<uint32_t> take(Heap& heap, int64_t now) {
+    heap.take_due(Instant(now));
+    return fetch(heap);
+}
+
+/// The plainest thing that keeps the same promises.
+class Model {
+public:
+    using Order = std::pair<int64_t, uint64_t>;
+
+    void schedule(uint32_t slot, int64_t at) {
+        unschedule(slot);
+        timers_[slot] = {Order{at, ++order_}, false};
+        queue_.emplace(timers_[slot].order, slot);
+    }
+    bool unschedule(uint32_t slot) {
+        const auto found = timers_.find(slot);
+        if (found == timers_.end()) return false;
+        if (!found->second.due) queue_.erase(found->second.order);
+        timers_.erase(found);
+        return true;
+    }
+    int64_t earliest() const { return queue_.empty() ? INT64_MAX : queue_.begin()->first.first; }
+    size_t take(int64_t now) {
+        due_.clear();
+        while (!queue_.empty() && queue_.begin()->first.first <= now) {
+            timers_[queue_.begin()->second].due = true;
+            due_.push_back(queue_.begin()->second);
+            queue_.erase(queue_.begin());
+        }
+        return due_.size();
+    }
+    uint32_t next() {
+        while (!due_.empty()) {
+            const uint32_t slot = due_.front();
+            due_.erase(due_.begin());
+            if (state(slot) != TimerState::due) continue;
+            timers_.erase(slot);
+            return slot;
+        }
+        return Heap::npos;
+    }
+    TimerState state(uint32_t slot) const {
+        const auto found = timers_.find(slot);
+        if (found == timers_.end()) return TimerState::idle;
+        return found->second.due ? TimerState::due : TimerState::scheduled;
+    }
+    size_t size() const { return timers_.size(); }
+
+private:
+    struct Timer {
+        Order order;
+        bool due = false;
+    };
+    std::map<uint32_t, Timer> timers_;
+    std::map<Order, uint32_t> queue_;
+    std::vector<uint32_t> due_;
+    uint64_t order_ = 0;
+};
+
+/// A random sequence of everything, both sides compared after each step.
+void compare_with_model(uint32_t seed, uint32_t most, int64_t range, int steps) {
+    std::mt19937 random(seed);
+    const auto below = [&random](int64_t n) {
+        return static_cast<int64_t>(random() % static_cast<uint64_t>(n));
+    };
+    Heap heap;
+    Model model;
+    std::vector<std::pair<uint32_t, TimerKey>> held;
+    int64_t now = 0;
+    for (int step = 0; step < steps; ++step) {
+        const auto what = below(100);
+        // Growing and shrinking by turns, so that sweeping and slot reuse both happen.
+        const bool growing = (step / 3000) % 2 == 0;
+        if (held.empty() || (what < (growing ? 30 : 8) && held.size() < most)) {
+            const uint32_t slot = heap.acquire();
+            REQUIRE(heap.state(slot) == TimerState::idle);
+            heap.record(slot).value = slot * uint64_t{7919};
+            held.emplace_back(slot, heap.key(slot));
+            if (below(10) != 0) {
+                const int64_t at = now + below(range);
+                heap.schedule(slot, Instant(at));
+                model.schedule(slot, at);
+            }
+            continue;
+        }
+        const auto index = static_cast<size_t>(below(static_cast<int64_t>(held.size())));
+        const auto [slot, key] = held[index];
+        REQUIRE(heap.live(key));
+        REQUIRE(heap.record(slot).value == slot * uint64_t{7919});
+        if (what < 50) {
+            const int64_t at = now + below(range) - range / 10;
+            heap.schedule(slot, Instant(at));
+            model.schedule(slot, at);
+            REQUIRE(heap.deadline(slot) == Instant(at));
+        } else if (what < 65) {
+            REQUIRE(heap.unschedule(slot) == model.unschedule(slot));
+        } else if (what < 80) {
+            REQUIRE(heap.unschedule(slot) == model.unschedule(slot));
+            heap.release(slot);
+            REQUIRE_FALSE(heap.live(key));
+            held[index] = held.back();
+            held.pop_back();
+        } else if (what < 82 && !heap.due_left()) {
+            now += below(range / 4 + 1);
+            REQUIRE(heap.take_due(Instant(now)) == model.take(now));
+        } else if (what < 90) {
+            for (int64_t n = below(8); n > 0; --n) REQUIRE(heap.next_due() == model.next());
+        } else {
+            REQUIRE(heap.not_before() <= Instant(model.earliest()));
+            REQUIRE(heap.earliest() == Instant(model.earliest()));
+            REQUIRE(heap.not_before() == Instant(model.earliest()));
+        }
+        REQUIRE(heap.size() == model.size());
+        if (!held.empty()) {
+            const uint32_t any = held[static_cast<size_t>(random()) % held.size()].first;
+            REQUIRE(heap.state(any) == model.state(any));
+        }
+    }
+    while (heap.due_left()) REQUIRE(heap.next_due() == model.next());
+    REQUIRE(heap.take_due(Instant::max()) == model.take(INT64_MAX));
+    for (uint32_t slot = 0; slot != Heap::npos;) {
+        slot = heap.next_due();
+        REQUIRE(slot == model.next());
+    }
+    REQUIRE(heap.size() == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a timer heap behaves like a sorted map, whatever happens in whatever order") {
+    compare_with_model(1, 20, 50, 30'000);  // few timers, many ties
+    compare_with_model(2, 2'000, 1'000'000'000, 40'000);
+    compare_with_model(3, 2'000, 300, 40'000);  // every deadline many times
+    REQUIRE(Counted::held == 0);
+    REQUIRE_FALSE(Counted::misaligned);
+}
+
+TEST_CASE("an empty timer heap has nothing due and no earliest deadline") {
+    Heap heap;
+    REQUIRE(heap.size() == 0);
+    REQUIRE(heap.earliest() == Instant::max());
+    REQUIRE(heap.take_due(Instant::max()) == 0);
+    REQUIRE_FALSE(heap.due_left());
+    REQUIRE(heap.next_due() == Heap::npos);
+    REQUIRE_FALSE(heap.live(TimerKey{}));
+    REQUIRE_FALSE(heap.live(TimerKey{5, 1}));
+}
+
+TEST_CASE("a timer is due at its deadline and not a nanosecond before") {
+    Heap heap;
+    const uint32_t slot = add(heap, 1000);
+    REQUIRE(take(heap, 999).empty());
+    REQUIRE(heap.state(slot) == TimerState::scheduled);
+    REQUIRE(heap.take_due(Instant(1000)) == 1);
+    REQUIRE(heap.state(slot) == TimerState::due);
+    REQUIRE(heap.size() == 1);
+    REQUIRE(heap.next_due() == slot);
+    REQUIRE(heap.state(slot) == TimerState::idle);
+    REQUIRE(heap.size() == 0);
+}
+
+TEST_CASE("due timers come by deadline, equal deadlines in the order of scheduling") {
+    for (const size_t count : {3U, 40U, 41U, 2'000U}) {
+        Heap heap;
+        std::mt19937 random(7);
+        std::vector<std::pair<int64_t, uint32_t>> expected;
+        for (size_t i = 0; i < count; ++i) {
+            const int64_t at = static_cast<int64_t>(random() % 5) * 1'000'000'007;
+            expected.emplace_back(at, add(heap, at));
+        }
+        // The first ones move to where they were: they are the last of their deadline now.
+        for (size_t i = 0; i < count / 3; ++i) {
+            expected.push_back(expected[i]);
+            heap.schedule(expected[i].second, Instant(expected[i].first));
+        }
+        expected.erase(expected.begin(), expected.begin() + static_cast<int64_t>(count / 3));
+        std::stable_sort(expected.begin(), expected.end(),
+                         [](const auto& a, const auto& b) { return a.first < b.first; });
+        std::vector<uint32_t> slots;
+        for (const auto& [at, slot] : expected) slots.push_back(slot);
+        REQUIRE(take(heap, INT64_MAX) == slots);
+    }
+}
+
+TEST_CASE("a moved timer is due at its last deadline only") {
+    Heap heap;
+    const uint32_t moved = add(heap, 100);
+    const uint32_t other = add(heap, 500);
+    heap.schedule(moved, Instant(300));
+    REQUIRE(heap.earliest() == Instant(300));
+    heap.schedule(moved, Instant(900));
+    REQUIRE(take(heap, 499).empty());
+    REQUIRE(heap.earliest() == Instant(500));
+    heap.schedule(moved, Instant(700));
+    heap.schedule(other, Instant(800));
+    REQUIRE(heap.earliest() == Instant(700));
+    heap.schedule(other, Instant(50));
+    REQUIRE(heap.earliest() == Instant(50));
+    REQUIRE(take(heap, 800) == std::vector{other, moved});
+}
+
+TEST_CASE("a cancelled timer is never due") {
+    Heap heap;
+    std::vector<uint32_t> kept;
+    std::vector<uint32_t> cancelled;
+    for (int64_t i = 0; i < 1'000; ++i) (i % 7 == 0 ? kept : cancelled).push_back(add(heap, i));
+    for (const uint32_t slot : cancelled) REQUIRE(heap.unschedule(slot));
+    for (const uint32_t slot : cancelled) REQUIRE_FALSE(heap.unschedule(slot));
+    REQUIRE(heap.size() == kept.size());
+    SECTION("when it would have surfaced") { REQUIRE(take(heap, 2'000) == kept); }
+    SECTION("after it was swept away") {
+        REQUIRE(heap.earliest() == Instant(0));
+        REQUIRE(take(heap, 2'000) == kept);
+    }
+    SECTION("nor is the next user of its slot before its own deadline") {
+        for (const uint32_t slot : cancelled) heap.release(slot);
+        for (size_t i = 0; i < cancelled.size(); ++i) add(heap, 5'000);
+        REQUIRE(take(heap, 2'000) == kept);
+        REQUIRE(heap.earliest() == Instant(5'000));
+        REQUIRE(take(heap, 5'000).size() == cancelled.size());
+    }
+    SECTION("nor if the next user of its slot is earlier") {
+        for (const uint32_t slot : cancelled) heap.release(slot);
+        for (size_t i = 0; i < cancelled.size(); ++i) add(heap, -5'000);
+        REQUIRE(take(heap, -1).size() == cancelled.size());
+        REQUIRE(take(heap, 2'000) == kept);
+    }
+}
+
+TEST_CASE("a due timer that is cancelled or scheduled again is skipped") {
+    Heap heap;
+    const uint32_t first = add(heap, 1);
+    const uint32_t cancelled = add(heap, 2);
+    const uint32_t again = add(heap, 3);
+    const uint32_t reused = add(heap, 4);
+    const uint32_t last = add(heap, 5);
+    REQUIRE(heap.take_due(Instant(10)) == 5);
+    REQUIRE(heap.next_due() == first);
+    REQUIRE(heap.unschedule(cancelled));
+    heap.schedule(again, Instant(2));
+    REQUIRE(heap.state(again) == TimerState::scheduled);
+    REQUIRE(heap.unschedule(reused));
+    heap.release(reused);
+    REQUIRE(add(heap, 6) == reused);
+    REQUIRE(heap.next_due() == last);
+    REQUIRE_FALSE(heap.due_left());
+    REQUIRE(heap.next_due() == Heap::npos);
+    REQUIRE(heap.size() == 2);
+    REQUIRE(take(heap, 10) == std::vector{again, reused});
+}
+
+TEST_CASE("nothing is left of the due list once its last timer is cancelled") {
+    Heap heap;
+    const uint32_t slot = add(heap, 1);
+    heap.take_due(Instant(1));
+    REQUIRE(heap.due_left());
+    heap.unschedule(slot);
+    REQUIRE_FALSE(heap.due_left());
+    heap.schedule(slot, Instant(2));
+    REQUIRE(take(heap, 2) == std::vector{slot});
+}
+
+TEST_CASE("the due list survives growth in the middle of it") {
+    Heap heap;
+    std::vector<uint32_t> slots;
+    for (int64_t i = 0; i < 50; ++i) slots.push_back(add(heap, i));
+    REQUIRE(heap.take_due(Instant(100)) == 50);
+    REQUIRE(heap.next_due() == slots[0]);
+    for (int i = 0; i < 5'000; ++i) add(heap, 7);
+    slots.erase(slots.begin());
+    REQUIRE(fetch(heap) == slots);
+    REQUIRE(heap.size() == 5'000);
+}
+
+TEST_CASE("every deadline from the first to the last instant keeps its place") {
+    Heap heap;
+    const uint32_t last = add(heap, INT64_MAX);
+    const uint32_t first = add(heap, INT64_MIN);
+    const uint32_t middle = add(heap, 0);
+    std::vector<uint32_t> many;
+    for (int64_t i = 0; i < 64; ++i) many.push_back(add(heap, INT64_MAX - 64 + i));
+    REQUIRE(heap.earliest() == Instant::min());
+    REQUIRE(take(heap, INT64_MIN) == std::vector{first});
+    heap.schedule(first, Instant::min());
+    std::vector<uint32_t> expected{first, middle};
+    expected.insert(expected.end(), many.begin(), many.end());
+    REQUIRE(take(heap, INT64_MAX - 1) == expected);
+    REQUIRE(heap.earliest() == Instant::max());
+    REQUIRE(heap.size() == 1);
+    REQUIRE(take(heap, INT64_MAX) == std::vector{last});
+}
+
+TEST_CASE("a key is dead once its slot was released, and stays dead") {
+    Heap heap;
+    const uint32_t slot = heap.acquire();
+    const TimerKey key = heap.key(slot);
+    REQUIRE(key);
+    REQUIRE(heap.live(key));
+    heap.release(slot);
+    REQUIRE_FALSE(heap.live(key));
+    for (int i = 0; i < 1'000; ++i) {
+        REQUIRE(heap.acquire() == slot);
+        REQUIRE(heap.key(slot));
+        REQUIRE_FALSE(heap.key(slot) == key);
+        REQUIRE_FALSE(heap.live(key));
+        heap.release(slot);
+    }
+}
+
+TEST_CASE("records are aligned and never move") {
+    Heap heap;
+    std::vector<Record*> records;
+    for (uint32_t i = 0; i < 3'000; ++i) {
+        const uint32_t slot = heap.acquire();
+        records.push_back(new (&heap.record(slot)) Record{i});
+        REQUIRE(reinterpret_cast<uintptr_t>(records.back()) % alignof(Record) == 0);
+    }
+    for (uint32_t i = 0; i < 3'000; ++i) {
+        REQUIRE(&heap.record(i) == records[i]);
+        REQUIRE(records[i]->value == i);
+    }
+}
+
+TEST_CASE("every acquired slot is visited, and can be released by the visitor") {
+    Heap heap;
+    for (int64_t i = 0; i < 200; ++i) add(heap, i);
+    for (uint32_t slot = 0; slot < 200; slot += 2) {
+        heap.unschedule(slot);
+        heap.release(slot);
+    }
+    std::vector<uint32_t> visited;
+    heap.for_each([&](uint32_t slot) {
+        visited.push_back(slot);
+        heap.unschedule(slot);
+        heap.release(slot);
+    });
+    REQUIRE(visited.size() == 100);
+    REQUIRE(std::all_of(visited.begin(), visited.end(), [](uint32_t slot) { return slot % 2; }));
+    visited.clear();
+    heap.for_each([&](uint32_t slot) { visited.push_back(slot); });
+    REQUIRE(visited.empty());
+}
+
+TEST_CASE("an allocation that fails leaves everything as it was") {
+    for (int good = 0; good < 12; ++good) {
+        {
+            Counted::left = good;
+            Heap heap;
+            std::vector<uint32_t> slots;
+            for (uint32_t slot = heap.acquire(); slot != Heap::npos; slot = heap.acquire()) {
+                heap.schedule(slot, Instant(static_cast<int64_t>(slot)));
+                slots.push_back(slot);
+            }
+            REQUIRE(slots.empty() == (good < 2));
+            REQUIRE(heap.acquire() == Heap::npos);
+            REQUIRE(heap.size() == slots.size());
+            if (!slots.empty()) {
+                heap.unschedule(slots.back());
+                heap.release(slots.back());
+                REQUIRE(add(heap, INT64_MAX) == slots.back());
+            }
+            REQUIRE(take(heap, INT64_MAX) == slots);  // due sets of any size need no memory
+            Counted::left = 2;
+            REQUIRE(heap.acquire() != Heap::npos);
+        }
+        REQUIRE(Counted::held == 0);
+    }
+    Counted::left = INT_MAX;
+}
+
+TEST_CASE("nothing is allocated once there were as many timers before") {
+    Heap heap;
+    const auto turn = [&heap](int64_t base) {
+        std::vector<uint32_t> slots;
+        for (int64_t i = 0; i < 1'000; ++i) slots.push_back(add(heap, base + i * 7919 % 1'000));
+        for (const uint32_t slot : slots) heap.schedule(slot, Instant(base + slot));
+        for (size_t i = 0; i < slots.size(); i += 3) heap.unschedule(slots[i]);
+        heap.earliest();
+        heap.take_due(Instant(base + 1'000));
+        while (heap.next_due() != Heap::npos) {
+        }
+        for (const uint32_t slot : slots) heap.release(slot);
+    };
+    turn(0);
+    const int before = Counted::allocations;
+    for (int64_t base = 1; base < 50; ++base) turn(base * 500);
+    REQUIRE(Counted::allocations == before);
+}

@@ -1,0 +1,493 @@
+// SPDX-License-Identifier: BSL-1.0
+
+#include <rondo/loop/descriptors.hpp>
+
+#include <fcntl.h>
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "loop/rig.hpp"
+#include "support/counting_memory.hpp"
+#include "support/death.hpp"
+
+using namespace rondo;
+using namespace rondo::test;
+
+namespace {
+
+const auto nothing = [] {};
+
+}  // namespace
+
+// What the calls answer.
+
+KERNEL_CASE("add refuses -1 and a closed descriptor with EBADF", "[descriptors]") {
+    Rig<TestType> rig;
+    CHECK(rig.loop.add(-1, Interest::read, nothing).error() == EBADF);
+    const int fd = rig.readable();
+    rig.close(fd);
+    CHECK(rig.loop.add(fd, Interest::read, nothing).error() == EBADF);
+    CHECK(rig.loop.interest(fd) == Interest::none);
+    CHECK(rig.loop.interest(-1) == Interest::none);
+}
+
+KERNEL_CASE("add of a watched descriptor is EEXIST and leaves the first handler", "[descriptors]") {
+    Rig<TestType> rig;
+    const int fd = rig.readable();
+    int first = 0;
+    int second = 0;
+    REQUIRE(rig.loop.add(fd, Interest::read, [&] { ++first; }));
+    CHECK(rig.loop.add(fd, Interest::write, [&] { ++second; }).error() == EEXIST);
+    CHECK(rig.loop.interest(fd) == Interest::read);
+    CHECK(rig.loop.poll() == 1);
+    CHECK(first == 1);
+    CHECK(second == 0);
+}
+
+KERNEL_CASE("a regular file is EPERM, or always ready where the poller says so", "[descriptors]") {
+    Rig<TestType> rig;
+    if constexpr (TestType::traits.kernel) {
+        const int fd = rig.own(::open("/proc/self/exe", O_RDONLY | O_CLOEXEC));
+        REQUIRE(fd >= 0);
+        const auto added = rig.loop.add(fd, Interest::read, nothing);
+        if constexpr (TestType::traits.files_always_ready) {
+            REQUIRE(added);
+            CHECK(rig.loop.poll() == 1);
+        } else {
+            CHECK(added.error() == EPERM);
+            CHECK(rig.loop.interest(fd) == Interest::none);
+            CHECK(rig.loop.run() == 0);
+        }
+    }
+}
+
+TEST_CASE("what the poller refuses comes back from add and changes nothing", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted(Readiness::readable);
+    auto capture = std::make_shared<int>();
+    rig.world().fail_next_add(ENOSPC);
+    CHECK(rig.loop.add(fd, Interest::read, [capture] {}).error() == ENOSPC);
+    CHECK(capture.use_count() == 1);
+    rig.world().fail_next_add(ENOSPC);
+    CHECK(rig.loop.add(fd, Interest::read, [capture] {}, [capture] {}).error() == ENOSPC);
+    CHECK(capture.use_count() == 1);
+    CHECK(rig.loop.interest(fd) == Interest::none);
+    CHECK(rig.loop.run() == 0);
+    CHECK(rig.loop.add(fd, Interest::read, nothing));
+    CHECK(rig.loop.poll() == 1);
+}
+
+TEST_CASE("add heals an entry that the poller kept of a closed descriptor", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted(Readiness::readable);
+    rig.world().fail_next_add(EEXIST);
+    CHECK(rig.loop.add(fd, Interest::read, nothing));
+    CHECK(rig.world().registered(fd) == Interest::read);
+    CHECK(rig.loop.poll() == 1);
+}
+
+TEST_CASE("modify, replace and background of an unregistered descriptor assert", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    const auto modified = dies([&] { rig.loop.modify(fd, Interest::read); });
+    CHECK(modified.aborted);
+    CHECK_THAT(modified.message, ContainsSubstring("modify: this descriptor isn't registered"));
+    const auto replaced =
+        dies([&] { static_cast<void>(rig.loop.replace(fd, Interest::read, nothing)); });
+    CHECK(replaced.aborted);
+    CHECK_THAT(replaced.message, ContainsSubstring("replace: this descriptor isn't registered"));
+    const auto hidden = dies([&] { rig.loop.background(fd, true); });
+    CHECK(hidden.aborted);
+    CHECK_THAT(hidden.message, ContainsSubstring("background: this descriptor isn't registered"));
+}
+
+TEST_CASE("replace without a direction asserts", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    REQUIRE(rig.loop.add(fd, Interest::read, nothing));
+    const auto death =
+        dies([&] { static_cast<void>(rig.loop.replace(fd, Interest::none, nothing)); });
+    CHECK(death.aborted);
+    CHECK_THAT(death.message, ContainsSubstring("name the direction"));
+}
+
+TEST_CASE("remove of what isn't registered does nothing", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    rig.loop.remove(fd);
+    rig.loop.remove(-1);
+    rig.loop.remove(1 << 30);
+    REQUIRE(rig.loop.add(fd, Interest::read, nothing));
+    rig.loop.remove(fd);
+    rig.loop.remove(fd);
+    CHECK(rig.world().counters().removes == 1);
+    CHECK(rig.loop.run() == 0);
+}
+
+TEST_CASE("interest is what was asked for last, with the modes of add", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    REQUIRE(rig.loop.add(fd, Interest::read | Interest::edge, nothing));
+    CHECK(rig.loop.interest(fd) == (Interest::read | Interest::edge));
+    rig.loop.modify(fd, Interest::write | Interest::oneshot | Interest::write_first);
+    CHECK(rig.loop.interest(fd) == (Interest::write | Interest::edge));
+    rig.loop.modify(fd, Interest::none);
+    CHECK(rig.loop.interest(fd) == Interest::edge);
+    rig.loop.remove(fd);
+    CHECK(rig.loop.interest(fd) == Interest::none);
+}
+
+// What the poller is told, and when.
+
+TEST_CASE("add and remove are one call to the poller each, at once", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    REQUIRE(rig.loop.add(fd, Interest::read, nothing));
+    CHECK(rig.world().registered(fd) == Interest::read);
+    rig.loop.remove(fd);
+    CHECK_FALSE(rig.world().registered(fd));
+    CHECK(rig.world().counters().adds == 1);
+    CHECK(rig.world().counters().removes == 1);
+    rig.loop.poll();
+    CHECK(rig.world().counters().changes() == 2);
+}
+
+TEST_CASE("changes of interest are merged and told before the next wait", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    REQUIRE(rig.loop.add(fd, Interest::read, nothing));
+    rig.loop.modify(fd, Interest::write);
+    rig.loop.modify(fd, Interest::none);
+    rig.loop.modify(fd, Interest::read | Interest::write);
+    CHECK(rig.world().counters().modifies == 0);
+    rig.loop.poll();
+    CHECK(rig.world().counters().modifies == 1);
+    CHECK(rig.world().registered(fd) == (Interest::read | Interest::write));
+    rig.loop.poll();
+    CHECK(rig.world().counters().modifies == 1);
+}
+
+TEST_CASE("interest that is switched on and off again costs no system call", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted(Readiness::readable);
+    REQUIRE(rig.loop.add(fd, Interest::read, [&] {
+        rig.loop.modify(fd, Interest::read | Interest::write);
+        rig.loop.modify(fd, Interest::read);
+    }));
+    for (int i = 0; i < 10; ++i) CHECK(rig.loop.poll() == 1);
+    CHECK(rig.world().counters().modifies == 0);
+}
+
+TEST_CASE("a removed descriptor is no longer told of changes", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    REQUIRE(rig.loop.add(fd, Interest::read, nothing));
+    rig.loop.modify(fd, Interest::write);
+    rig.loop.remove(fd);
+    rig.loop.poll();
+    CHECK(rig.world().counters().modifies == 0);
+    REQUIRE(rig.loop.add(fd, Interest::read, nothing));
+    rig.loop.poll();
+    CHECK(rig.world().counters().modifies == 0);
+    CHECK(rig.loop.interest(fd) == Interest::read);
+}
+
+TEST_CASE("a change that finds nothing in the poller is made an add", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted(Readiness::writable);
+    std::vector<Readiness> heard;
+    REQUIRE(rig.loop.add(fd, Interest::read, [&](Readiness ready) { heard.push_back(ready); }));
+    rig.loop.modify(fd, Interest::write);
+    rig.world().fail_next_modify(ENOENT);
+    rig.loop.poll();
+    CHECK(rig.world().counters().adds == 2);
+    // The model still holds the old entry and refuses the second; on a kernel it is gone.
+    CHECK(heard == std::vector{Readiness::error});
+}
+
+KERNEL_CASE("a descriptor that came back under its number is watched anew by a change",
+            "[descriptors]") {
+    if constexpr (TestType::traits.kernel) {
+        Rig<TestType> rig;
+        const int fd = rig.readable();
+        const int other = rig.readable();
+        std::vector<Readiness> heard;
+        REQUIRE(
+            rig.loop.add(fd, Interest::write, [&](Readiness ready) { heard.push_back(ready); }));
+        REQUIRE(::dup3(other, fd, O_CLOEXEC) == fd);
+        rig.loop.modify(fd, Interest::read);
+        CHECK(rig.loop.poll() == 1);
+        CHECK(heard == std::vector{Readiness::readable});
+    }
+}
+
+// Changes that fail.
+
+TEST_CASE("a merged change that fails is delivered as error readiness, once", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    std::vector<Readiness> heard;
+    REQUIRE(rig.loop.add(fd, Interest::read, [&](Readiness ready) { heard.push_back(ready); }));
+    rig.loop.modify(fd, Interest::write);
+    rig.world().fail_next_modify(ENOMEM);
+    CHECK(rig.loop.run_once() == 1);
+    CHECK(heard == std::vector{Readiness::error});
+    CHECK(rig.world().last_deadline() == Instant::min());
+    rig.loop.poll();
+    CHECK(heard.size() == 1);
+    rig.loop.modify(fd, Interest::read);
+    rig.loop.poll();
+    CHECK(rig.world().registered(fd) == Interest::read);
+}
+
+TEST_CASE("both handlers hear of a change that failed", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    std::string heard;
+    const auto hear = [&](char who) {
+        return [&heard, who](Readiness ready) {
+            if (ready == Readiness::error) heard += who;
+        };
+    };
+    REQUIRE(rig.loop.add(fd, Interest::read, hear('r'), hear('w')));
+    rig.loop.modify(fd, Interest::write);
+    rig.world().fail_next_modify(ENOMEM);
+    CHECK(rig.loop.poll() == 2);
+    CHECK(heard == "rw");
+}
+
+TEST_CASE("nobody hears of a failed change once the descriptor is removed", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    const int other = rig.scripted();
+    std::string heard;
+    REQUIRE(rig.loop.add(
+        fd, Interest::read,
+        [&] {
+            heard += 'a';
+            rig.loop.remove(fd);
+            rig.loop.remove(other);
+        },
+        [&] { heard += 'b'; }));
+    REQUIRE(rig.loop.add(other, Interest::read, [&] { heard += 'c'; }));
+    const int closed[] = {fd, other};
+    for (const int each : closed) {
+        rig.loop.modify(each, Interest::write);
+        rig.world().close(each);  // without remove: the change will fail
+    }
+    rig.loop.run();
+    CHECK(heard == "a");
+}
+
+TEST_CASE("a stop and an exception keep failed changes for the next turn", "[descriptors]") {
+    ManualRig rig;
+    std::string heard;
+    int left = 3;
+    for (const int fd : {rig.scripted(), rig.scripted(), rig.scripted()}) {
+        REQUIRE(rig.loop.add(fd, Interest::read, [&, fd] {
+            heard += 'x';
+            rig.loop.remove(fd);
+            if (--left == 2) rig.loop.stop();
+            if (left == 1) throw Thrown();
+        }));
+        rig.loop.modify(fd, Interest::write);
+        rig.world().close(fd);
+    }
+    CHECK(rig.loop.run() == 1);
+    const size_t waits = rig.world().counters().waits;
+    CHECK_THROWS_AS(rig.loop.run(), Thrown);
+    CHECK(rig.loop.poll() == 1);
+    CHECK(heard == "xxx");
+    CHECK(rig.world().counters().waits == waits + 1);  // the turn that poll() makes after the rest
+}
+
+TEST_CASE("a failed change of a running handler is told when it is no longer running",
+          "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted(Readiness::readable);
+    std::string heard;
+    REQUIRE(rig.loop.add(fd, Interest::read, [&](Readiness ready) {
+        if (any(ready, Readiness::error)) {
+            heard += 'e';
+            rig.loop.remove(fd);
+            return;
+        }
+        heard += 'r';
+        rig.loop.modify(fd, Interest::write);
+        rig.world().fail_next_modify(EBADF);
+        const size_t waits = rig.world().counters().waits;
+        rig.loop.poll();
+        rig.loop.poll();
+        CHECK(rig.world().counters().waits == waits + 2);
+        heard += '.';
+    }));
+    rig.loop.run();
+    CHECK(heard == "r.e");
+}
+
+// Replacing.
+
+KERNEL_CASE("replace gives a direction another handler", "[descriptors]") {
+    Rig<TestType> rig;
+    const int fd = rig.ready_pair();
+    std::string heard;
+    REQUIRE(rig.loop.add(fd, Interest::read | Interest::write, [&] { heard += 'b'; }));
+    REQUIRE(rig.loop.replace(fd, Interest::write, [&] { heard += 'w'; }));
+    rig.loop.poll();
+    CHECK(heard == "bw");
+    REQUIRE(rig.loop.replace(fd, Interest::read, [&] { heard += 'r'; }));
+    rig.loop.poll();
+    CHECK(heard == "bwrw");
+    REQUIRE(rig.loop.replace(fd, Interest::read | Interest::write, [&] { heard += 'a'; }));
+    rig.loop.poll();
+    CHECK(heard == "bwrwa");
+}
+
+TEST_CASE("a replaced handler keeps the other direction if that is watched", "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted(Readiness::readable | Readiness::writable);
+    std::string heard;
+    REQUIRE(rig.loop.add(fd, Interest::read | Interest::write, [&] { heard += 'b'; }));
+    REQUIRE(rig.loop.replace(fd, Interest::read, [&] { heard += 'r'; }));
+    rig.loop.poll();
+    CHECK(heard == "rb");
+}
+
+TEST_CASE("a handler that is replaced in all its directions is destroyed at once",
+          "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    auto capture = std::make_shared<int>();
+    const Interest direction = GENERATE(Interest::read, Interest::write);
+    REQUIRE(rig.loop.add(fd, direction, [capture] {}));
+    REQUIRE(capture.use_count() == 2);
+    REQUIRE(rig.loop.replace(fd, direction, nothing));
+    CHECK(capture.use_count() == 1);
+    REQUIRE(rig.loop.replace(fd, Interest::read | Interest::write, [capture] {}));
+    REQUIRE(rig.loop.replace(fd, Interest::read | Interest::write, nothing));
+    CHECK(capture.use_count() == 1);
+}
+
+// What keeps run() going.
+
+TEST_CASE("a watched descriptor keeps run() going, one in the background doesn't",
+          "[descriptors]") {
+    ManualRig rig;
+    const int fd = rig.scripted(Readiness::readable);
+    const int quiet = rig.scripted();
+    int left = 3;
+    REQUIRE(rig.loop.add(fd, Interest::read, [&] {
+        if (--left == 0) rig.loop.background(fd, true);
+    }));
+    REQUIRE(rig.loop.add(quiet, Interest::read, nothing));
+    rig.loop.background(quiet, true);
+    rig.loop.background(quiet, true);
+    CHECK(rig.loop.run() == 3);
+    rig.loop.remove(quiet);
+    rig.loop.background(fd, false);
+    left = 2;
+    CHECK(rig.loop.run() == 2);
+    // A number that was in the background isn't when it is added anew.
+    rig.loop.remove(fd);
+    left = 1;
+    REQUIRE(rig.loop.add(fd, Interest::read, [&] {
+        --left;
+        rig.loop.remove(fd);
+    }));
+    CHECK(rig.loop.run() == 1);
+}
+
+// Memory.
+
+TEST_CASE("each allocation that fails in add and replace leaves all as before", "[descriptors]") {
+    using Counting = CountingMemory<60>;
+    int refused = 0;
+    for (int k = 1; k < 400; ++k) {
+        Rig<ManualPoller, Counting> rig;
+        std::vector<int> fds;
+        for (int i = 0; i < 50; ++i) fds.push_back(rig.scripted(Readiness::readable));
+        struct Large {
+            char bytes[100];
+        };
+        size_t called = 0;
+        size_t added = 0;
+        const size_t before = Counting::refused();
+        Counting::fail_after(k);
+        for (const int fd : fds) {
+            const auto done = rig.loop.add(
+                fd, Interest::read, [&called, large = Large()] { called += large.bytes[0] == 0; },
+                nothing);
+            if (done) {
+                ++added;
+                continue;
+            }
+            CHECK(done.error() == ENOMEM);
+            CHECK_FALSE(rig.world().registered(fd).has_value());
+            CHECK(rig.loop.interest(fd) == Interest::none);
+        }
+        Counting::never_fail();
+        if (Counting::refused() == before) break;
+        ++refused;
+        CHECK(added == fds.size() - 1);
+        // What is there can be changed and removed without memory.
+        Counting::fail_from(1);
+        CHECK(rig.loop.poll() == added);
+        CHECK(called == added);
+        for (const int fd : fds) {
+            if (rig.loop.interest(fd) == Interest::none) continue;
+            CHECK(rig.loop
+                      .replace(fd, Interest::read, [large = Large()] { static_cast<void>(large); })
+                      .error() == ENOMEM);
+            rig.loop.modify(fd, Interest::read | Interest::write);
+        }
+        CHECK(rig.loop.poll() == added);
+        CHECK(called == 2 * added);
+        CHECK(rig.world().counters().modifies == added);
+        for (const int fd : fds) rig.loop.remove(fd);
+        Counting::never_fail();
+        CHECK(rig.loop.run() == 0);
+    }
+    CHECK(refused > 50);
+    CHECK(Counting::held() == 0);
+    CHECK(Counting::mismatched() == 0);
+}
+
+// The end.
+
+TEST_CASE("a destroyed loop destroys captures and leaves descriptors alone", "[descriptors]") {
+    ManualWorld world;
+    const int fd = world.open_scripted();
+    auto capture = std::make_shared<int>();
+    {
+        EventLoop<ManualPoller> loop{ManualPoller(world)};
+        REQUIRE(loop.add(fd, Interest::read, [capture] {}, [capture] {}));
+        REQUIRE(capture.use_count() == 3);
+    }
+    CHECK(capture.use_count() == 1);
+    CHECK(world.open_descriptors() == 1);
+    CHECK(world.counters().removes == 0);
+}
+
+TEST_CASE("calls made while the loop is destroyed do nothing", "[descriptors]") {
+    ManualWorld world;
+    const int fd = world.open_scripted();
+    const int other = world.open_scripted();
+    std::optional<EventLoop<ManualPoller>> loop;
+    loop.emplace(ManualPoller(world));
+    int ends = 0;
+    for (const int each : {fd, other}) {
+        REQUIRE(loop->add(each, Interest::read,
+                          [end = AtEnd([&] {
+                               ++ends;
+                               loop->remove(fd);
+                               loop->modify(other, Interest::write);
+                               CHECK(loop->add(fd, Interest::read, nothing).error() == ECANCELED);
+                               CHECK(loop->replace(other, Interest::read, nothing).error() ==
+                                     ECANCELED);
+                           })] { static_cast<void>(end); }));
+    }
+    loop.reset();
+    CHECK(ends == 2);
+}

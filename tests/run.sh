@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: BSL-1.0
+# Installs what is missing, builds everything with GCC, runs every test, and ends with ctest's
+# summary. Arguments go to ctest: `tests/run.sh -R timer`.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/support/need.sh
+
+need g++=g++ cmake=cmake ninja=ninja-build ccache=ccache python3=python3 pkg-config=pkg-config \
+    meson=meson nc=netcat-openbsd ev.h=libev-dev uv.h=libuv1-dev valgrind=valgrind strace=strace
+need_catch
+
+cmake --preset full >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
+rm -f build-configure.log
+cmake --build --preset full -j "$(nproc)"
+ctest --preset full "$@"

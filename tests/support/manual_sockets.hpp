@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// SocketApi in the memory of a ManualWorld: what PosixSockets does, without a kernel. Numbers are
+// reused lowest first, as a kernel does; errors are those of Linux.
+//
+// A TCP connect is in progress until the next wait, also when it is bound to fail; a Unix one is
+// decided at once.
+
+#include <memory>
+#include <span>
+
+#include <rondo/core/result.hpp>
+#include <rondo/core/socket_types.hpp>
+
+#include "manual_world.hpp"
+
+namespace rondo::test {
+
+class ManualSockets {
+public:
+    explicit ManualSockets(ManualWorld& world) : world_(&world) {}
+
+    Result<int> open(Family family, SocketKind kind) {
+        std::shared_ptr<Object> object;
+        if (kind == SocketKind::stream) {
+            object = std::make_shared<StreamEnd>(family != Family::unix_path, world_->capacity());
+        } else {
+            object = std::make_shared<DatagramSocket>(world_->capacity());
+        }
+        object->family = family;
+        return world_->insert(std::move(object));
+    }
+
+    Result<FdPair> pair(SocketKind kind) {
+        if (kind == SocketKind::stream) {
+            const auto a = std::make_shared<StreamEnd>(false, world_->capacity());
+            const auto b = std::make_shared<StreamEnd>(false, world_->capacity());
+            StreamEnd::join(a, b);
+            return insert_pair(a, b);
+        }
+        const auto a = std::make_shared<DatagramSocket>(world_->capacity());
+        const auto b = std::make_shared<DatagramSocket>(world_->capacity());
+        DatagramSocket::join(a, b);
+        return insert_pair(a, b);
+    }
+
+    Result<FdPair> pipe() {
+        const auto buffer = std::make_shared<PipeBuffer>();
+        buffer->capacity = world_->capacity();
+        return insert_pair(std::make_shared<PipeReader>(buffer),
+                           std::make_shared<PipeWriter>(buffer));
+    }
+
+    Result<void> bind(int fd, const Endpoint& at) { return bind_as(fd, at, false); }
+
+    Result<void> listen(int fd, const Endpoint& at, int backlog) {
+        const auto object = world_->shared(fd);
+        if (!object) return Error(EBADF, "listen", at.text());
+        if (object->stream() == nullptr || !object->stream()->idle()) {
+            return Error(EINVAL, "listen", at.text());
+        }
+        const auto listener = std::make_shared<ListenQueue>(static_cast<size_t>(backlog));
+        listener->family = object->family;
+        listener->local = object->local;
+        world_->names[key(listener->local, true)] = listener;
+        world_->replace(fd, listener);
+        return {};
+    }
+
+    Result<int> listen_on(const Endpoint& at, const ListenOptions& options) {
+        const int fd = *open(at.family(), SocketKind::stream);
+        Result<void> done = bind_as(fd, at, options.reuse_port);
+        if (done) done = listen(fd, at, options.backlog);
+        if (done) return fd;
+        close(fd);
+        return Error(done.error().code(), "listen", at.text());
+    }
+
+    Result<Accepted> accept(int fd) {
+        if (world_->accept_failure != 0) {
+            return Error::on_fd(std::exchange(world_->accept_failure, 0), "accept", fd);
+        }
+        Object* const object = world_->find(fd);
+        if (object == nullptr) return Error::on_fd(EBADF, "accept", fd);
+        if (object->listener() == nullptr) return Error::on_fd(EINVAL, "accept", fd);
+        auto end = object->listener()->pop();
+        if (!end) return Error::on_fd(EAGAIN, "accept", fd);
+        const Endpoint peer = end->peer;
+        return Accepted{world_->insert(std::move(end)), peer};
+    }
+
+    Result<void> connect(int fd, const Endpoint& at) {
+        const auto object = world_->shared(fd);
+        if (!object) return Error(EBADF, "connect", at.text());
+        if (DatagramSocket* const datagram = object->datagram()) {
+            const auto to = named(at, false);
+            if (!to) return Error(ECONNREFUSED, "connect", at.text());
+            datagram->connect(std::static_pointer_cast<DatagramSocket>(to));
+            datagram->peer = at;
+            return {};
+        }
+        const auto end = std::static_pointer_cast<StreamEnd>(object->stream() ? object : nullptr);
+        if (!end) return Error(EINVAL, "connect", at.text());
+        if (end->connecting()) return Error(EALREADY, "connect", at.text());
+        if (!end->idle()) return Error(EISCONN, "connect", at.text());
+        if (at.family() == Family::unix_path) {
+            const int code = finish_connect(*world_, end, at);
+            if (code != 0) return Error(code, "connect", at.text());
+            return {};
+        }
+        if (!end->local) end->local = Endpoint::ipv4_loopback(world_->next_port++);
+        end->begin_connect();
+        auto finish = [world = world_, end, at] {
+            if (const int code = finish_connect(*world, end, at)) end->refuse(code);
+        };
+        if (world_->holding()) {
+            world_->hold(std::move(finish));
+        } else {
+            world_->schedule(Duration(), std::move(finish));
+        }
+        return Error(EINPROGRESS, "connect", at.text());
+    }
+
+    Result<int> connect_to(const Endpoint& at, const ConnectOptions& options) {
+        const int fd = *open(at.family(), SocketKind::stream);
+        if (options.source != nullptr) {
+            const auto bound = bind(fd, *options.source);
+            if (!bound && !options.best_effort_source) {
+                close(fd);
+                return bound.error();
+            }
+        }
+        const auto done = connect(fd, at);
+        if (done || done.error() == EINPROGRESS) return fd;
+        close(fd);
+        return done.error();
+    }
+
+    Result<void> shutdown(int fd, Shutdown how) {
+        Object* const object = world_->find(fd);
+        const int code = object == nullptr ? EBADF : object->shutdown(how);
+        if (code != 0) return Error::on_fd(code, "shutdown", fd);
+        return {};
+    }
+
+    void close(int fd) noexcept { world_->close(fd); }
+
+    Result<Endpoint> local(int fd) {
+        Object* const object = world_->find(fd);
+        if (object == nullptr) return Error::on_fd(EBADF, "getsockname", fd);
+        return object->local;
+    }
+    Result<Endpoint> peer(int fd) {
+        Object* const object = world_->find(fd);
+        if (object == nullptr) return Error::on_fd(EBADF, "getpeername", fd);
+        if (!object->peer) return Error::on_fd(ENOTCONN, "getpeername", fd);
+        return object->peer;
+    }
+    int error(int fd) noexcept {
+        Object* const object = world_->find(fd);
+        return object == nullptr ? EBADF : object->take_error();
+    }
+
+    IoResult read(int fd, std::span<std::byte> in) noexcept {
+        Object* const object = world_->find(fd);
+        return object == nullptr ? IoResult{0, EBADF} : object->read(in);
+    }
+    IoResult write(int fd, std::span<const std::byte> out) noexcept {
+        Object* const object = world_->find(fd);
+        return object == nullptr ? IoResult{0, EBADF} : object->write(out);
+    }
+    IoResult writev(int fd, std::span<const ConstBuffer> parts) noexcept {
+        std::vector<std::byte> all;
+        for (const ConstBuffer& part : parts) {
+            const auto* const data = static_cast<const std::byte*>(part.data);
+            all.insert(all.end(), data, data + part.size);
+        }
+        return write(fd, all);
+    }
+    IoResult send_to(int fd, std::span<const std::byte> out, const Endpoint& to) noexcept {
+        Object* const object = world_->find(fd);
+        if (object == nullptr) return {0, EBADF};
+        if (object->datagram() == nullptr) return {0, EISCONN};
+        if (!object->local) static_cast<void>(bind(fd, Endpoint::ipv4_any(0)));
+        if (const auto receiver = named(to, false))
+            receiver->datagram()->deliver(out, object->local);
+        return {out.size(), 0};
+    }
+    IoResult receive_from(int fd, std::span<std::byte> in, Datagram& from) noexcept {
+        Object* const object = world_->find(fd);
+        if (object == nullptr) return {0, EBADF};
+        if (object->datagram() == nullptr) return {0, ENOTSOCK};
+        return object->datagram()->receive(in, from);
+    }
+
+    Result<void> set_reuse_address(int fd, bool) { return check(fd); }
+    Result<void> set_reuse_port(int fd, bool) { return check(fd); }
+    Result<void> set_no_delay(int fd, bool) { return check(fd); }
+    Result<void> set_keep_alive(int fd, const KeepAlive&) { return check(fd); }
+    Result<void> set_send_timeout(int fd, Duration) { return check(fd); }
+    Result<void> set_receive_timeout(int fd, Duration) { return check(fd); }
+    Result<void> set_receive_buffer(int fd, int) { return check(fd); }
+    Result<void> set_mark(int fd, uint32_t) { return check(fd); }
+    Result<void> set_send_buffer(int fd, int size) {
+        world_->set_capacity(fd, static_cast<size_t>(size));
+        return check(fd);
+    }
+    Result<void> set_linger_reset(int fd, bool on) {
+        if (Object* const object = world_->find(fd)) object->linger_reset = on;
+        return check(fd);
+    }
+
+private:
+    Result<void> check(int fd) {
+        if (world_->find(fd) == nullptr) return Error::on_fd(EBADF, "setsockopt", fd);
+        return {};
+    }
+
+    Result<FdPair> insert_pair(std::shared_ptr<Object> a, std::shared_ptr<Object> b) {
+        const int first = world_->insert(std::move(a));
+        return FdPair{first, world_->insert(std::move(b))};
+    }
+
+    // Streams and datagrams have port numbers of their own.
+    static std::string key(const Endpoint& at, bool stream) {
+        return (stream ? "stream " : "datagram ") + std::string(at.text().view());
+    }
+    static std::shared_ptr<Object> named(ManualWorld& world, const Endpoint& at, bool stream) {
+        const Endpoint wildcard = at.family() == Family::ipv4 ? Endpoint::ipv4_any(at.port())
+                                                              : Endpoint::ipv6_any(at.port());
+        for (const Endpoint& name : {at, wildcard}) {
+            const auto found = world.names.find(key(name, stream));
+            if (found == world.names.end()) continue;
+            if (auto object = found->second.lock()) return object;
+        }
+        return nullptr;
+    }
+    std::shared_ptr<Object> named(const Endpoint& at, bool stream) {
+        return named(*world_, at, stream);
+    }
+
+    Result<void> bind_as(int fd, const Endpoint& at, bool share) {
+        const auto object = world_->shared(fd);
+        if (!object) return Error(EBADF, "bind", at.text());
+        if (object->local) return Error(EINVAL, "bind", at.text());
+        Endpoint name = at;
+        if (at.is_ip() && at.port() == 0) name = at.with_port(world_->next_port++);
+        auto& taken = world_->names[key(name, object->datagram() == nullptr)];
+        if (!share && !taken.expired()) return Error(EADDRINUSE, "bind", at.text());
+        object->local = name;
+        taken = object;
+        return {};
+    }
+
+    // Makes the connection, or says why not.
+    static int finish_connect(ManualWorld& world, const std::shared_ptr<StreamEnd>& end,
+                              const Endpoint& at) {
+        const auto object = named(world, at, true);
+        const bool path = at.family() == Family::unix_path;
+        if (!object) return path ? ENOENT : ECONNREFUSED;
+        if (object->listener() == nullptr) return ECONNREFUSED;
+        if (object->listener()->full()) return path ? EAGAIN : ECONNREFUSED;
+        const auto other = std::make_shared<StreamEnd>(!path, world.capacity());
+        other->family = end->family;
+        other->local = end->peer = at;
+        other->peer = end->local;
+        StreamEnd::join(end, other);
+        object->listener()->push(other);
+        return 0;
+    }
+
+    ManualWorld* world_;
+};
+
+}  // namespace rondo::test
