@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: BSL-1.0
 // What do timers cost, beside libev? N timers with random deadlines, the same ones for both, are
 // added, cancelled, re-armed at random, and fired in one turn; "life" is add, re-arm, fire in one
-// go. "rearm later" is what idle timeouts do: timers picked at random are given ever later
-// deadlines, with a turn after every 64, measured once this has gone on for 20 times N. Prices are
-// per timer.
+// go. Idle timeouts: timers picked at random are given ever later deadlines, with a turn after
+// every 64, once this has gone on for 20 times N. "rearm later" is the price of the call alone, and
+// "idle timeouts" that of calls and turns: rondo puts most of the work off to the turn that needs
+// it, and most of it is then never needed. Prices are per timer.
 //
 // libev reads no clock in ev_timer_start and ev_timer_again; beside it stand the Instant forms,
 // which don't either. The Duration forms, which do, are told separately and have no target. What
-// rondo puts off belongs to the price: every stretch ends with prepare(), which asks for the
-// earliest deadline as the next turn would; libev has nothing to do there. Firing is a whole turn
-// on both sides, with its question to the kernel; "rondo-timers" is the timer phase alone.
+// rondo puts off belongs to the price of the other operations: each stretch ends with prepare(),
+// which asks for the earliest deadline as the next turn would; libev has nothing to do there.
+// Firing is a whole turn on both sides, with its question to the kernel; "rondo-timers" is the
+// timer phase alone.
 //
 // All deadlines are in the past, so that the timers that a stretch leaves can be fired after it.
 // The checksum is made of their numbers in the order of firing: nobody wins by keeping no order.
@@ -186,7 +188,7 @@ private:
 };
 #endif
 
-enum class Operation { add, cancel, rearm, later, fire, life };
+enum class Operation { add, cancel, rearm, later, idle, fire, life };
 
 // Does the work of an operation `times` times; only what it is named for is on the watch.
 template <class Timers>
@@ -230,7 +232,8 @@ bench::Sample perform(Operation operation, Timers& timers, const Workload& work,
 template <class Timers>
 class Idling {
 public:
-    explicit Idling(const Workload& work) : timers_(work.count()), picks_(work.count()) {
+    Idling(const Workload& work, bool with_turns)
+        : timers_(work.count()), picks_(work.count()), with_turns_(with_turns) {
         timers_.add(work.set(0).when);
     }
 
@@ -254,27 +257,29 @@ private:
             random_ = random_ * 6364136223846793005U + 1442695040888963407U;  // Knuth, MMIX
             pick = static_cast<uint32_t>(((random_ >> 32) * picks_.size()) >> 32);
         }
-        watch.start();
         for (std::span<const uint32_t> left = picks_; !left.empty();) {
             const auto turn = left.first(std::min<size_t>(left.size(), 64));
+            watch.start();
             timers_.later(turn, at_);
+            if (!with_turns_) watch.stop();
             timers_.settle();
             timers_.settled();
+            if (with_turns_) watch.stop();
             left = left.subspan(turn.size());
         }
-        watch.stop();
     }
 
     Timers timers_;
     std::vector<uint32_t> picks_;
     uint64_t random_ = 1;
     int64_t at_ = -500 * second;
+    const bool with_turns_;
     int warm_up_ = 20;
 };
 
 // What is asked of an operation at this number of timers; 0: nothing.
 double target(Operation operation, uint32_t count) {
-    if (operation == Operation::life) return 0;
+    if (operation == Operation::life || operation == Operation::idle) return 0;
     if (count <= 100) return 1.0;
     const bool many = count > 10000;
     switch (operation) {
@@ -324,8 +329,9 @@ public:
 private:
     template <class Timers>
     void add(const char* name, Operation operation, double most) {
-        if (operation == Operation::later) {
-            const auto idling = std::make_shared<Idling<Timers>>(work_);
+        if (operation == Operation::later || operation == Operation::idle) {
+            const auto idling =
+                std::make_shared<Idling<Timers>>(work_, operation == Operation::idle);
             contenders_.push_back({name, [=, this] { return idling->run(times_); }, most});
             checks_.push_back([idling] { return idling->checksum(); });
         } else {
@@ -372,6 +378,7 @@ int main(int argc, char** argv) {
         comparison.run(Operation::cancel, "cancel");
         comparison.run(Operation::rearm, "rearm");
         comparison.run(Operation::later, "rearm later");
+        comparison.run(Operation::idle, "idle timeouts");
         comparison.run(Operation::fire, "fire");
         comparison.run(Operation::life, "life");
         comparison.run_durations(Operation::add, "add (Duration)");

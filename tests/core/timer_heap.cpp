@@ -379,6 +379,20 @@ TEST_CASE("a key is dead once its slot was released, and stays dead") {
     }
 }
 
+TEST_CASE("a revoked key is dead while its slot is still acquired") {
+    Heap heap;
+    const uint32_t slot = heap.acquire();
+    heap.schedule(slot, rondo::Instant(5));
+    const rondo::TimerKey before = heap.key(slot);
+    heap.revoke(slot);
+    CHECK_FALSE(heap.live(before));
+    CHECK(heap.live(heap.key(slot)));
+    CHECK(heap.state(slot) == rondo::TimerState::scheduled);
+    CHECK(heap.unschedule(slot));
+    heap.release(slot);
+    CHECK_FALSE(heap.live(before));
+}
+
 TEST_CASE("records are aligned and never move") {
     Heap heap;
     std::vector<Record*> records;

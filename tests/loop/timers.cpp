@@ -125,6 +125,36 @@ TEST_CASE("a stale id is harmless when its place is used again") {
     CHECK(fired);
 }
 
+TEST_CASE("an id is stale at once when its timer is cancelled in its own handler") {
+    ManualRig rig;
+    int runs = 0;
+    rig.loop.every(1ms, [&](Tick tick) {
+        ++runs;
+        CHECK(rig.loop.cancel(tick.id));
+        CHECK_FALSE(rig.loop.cancel(tick.id));
+        CHECK_FALSE(rig.loop.rearm(tick.id, ms(1)));
+        CHECK(rig.loop.remaining(tick.id) == never);
+    });
+    rig.loop.run();
+    CHECK(runs == 1);
+}
+
+TEST_CASE("the destructor of a timer's closure finds its own id stale") {
+    ManualRig rig;
+    TimerId id;
+    bool cancelled = true;
+    id = rig.loop.after(1ms, [end = AtEnd([&] { cancelled = rig.loop.cancel(id); })] {});
+    CHECK(rig.loop.cancel(id));
+    CHECK_FALSE(cancelled);
+}
+
+TEST_CASE("nothing to call makes no timer") {
+    ManualRig rig;
+    CHECK_FALSE(rig.loop.after(1ms, static_cast<void (*)()>(nullptr)));
+    CHECK_FALSE(rig.loop.after(1ms, Handler<void()>()));
+    CHECK(rig.loop.run() == 0);
+}
+
 TEST_CASE("a timer made in a timer handler runs next turn at the earliest") {
     ManualRig rig;
     int turns = 0, inner_turn = 0;

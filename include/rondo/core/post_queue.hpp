@@ -147,13 +147,12 @@ private:
     void finish_wake() noexcept;
     void append_posted(uintptr_t head) noexcept;
 
-    // Gives an empty node back to its cache at the end of a scope, unless it has been queued.
-    struct Recycle {
+    // Puts a node back into its cache at the end of a scope, unless it has been queued.
+    struct Unused {
         TaskCache<M>& cache;
-        TaskPool<M>& pool;
         TaskNode* node;
-        ~Recycle() {
-            if (node != nullptr) cache.put(pool, node);
+        ~Unused() {
+            if (node != nullptr) cache.untake(node);
         }
     };
 
@@ -258,7 +257,7 @@ PostStatus PostQueue<M>::Producer::post(F&& f) {
     if (queue_ == nullptr) return PostStatus::loop_gone;
     TaskNode* node = cache_.take(queue_->pool_);
     if (node == nullptr) return PostStatus::no_memory;
-    Recycle unused{cache_, queue_->pool_, node};
+    Unused unused{cache_, node};
     if (!node->template fill<M>(std::forward<F>(f))) return PostStatus::no_memory;
     if (!queue_->push(node)) {
         node->discard();
@@ -295,7 +294,7 @@ bool PostQueue<M>::defer(F&& f) {
     if (closing_) return false;
     TaskNode* node = cache_.take(pool_);
     if (node == nullptr) return false;
-    Recycle unused{cache_, pool_, node};
+    Unused unused{cache_, node};
     if (!node->template fill<M>(std::forward<F>(f))) return false;
     unused.node = nullptr;
     deferred_.append(node);
@@ -362,7 +361,11 @@ template <Memory M>
 bool PostQueue<M>::run_one() {
     TaskNode* node = batch_.pop();
     if (node == nullptr) return false;
-    const Recycle recycle{cache_, pool_, node};
+    struct Ran {
+        TaskPool<M>& pool;
+        TaskNode* node;
+        ~Ran() { pool.give_back(node); }
+    } const ran{pool_, node};
     node->run();
     return true;
 }
@@ -402,7 +405,7 @@ void PostQueue<M>::close() noexcept {
     batch_.append(deferred_);
     while (TaskNode* node = batch_.pop()) {
         node->discard();
-        cache_.put(pool_, node);
+        pool_.give_back(node);
     }
     cache_.flush(pool_);
     release();

@@ -85,6 +85,9 @@ public:
         bits |= uint64_t{1} << slot % 64;
     }
 
+    /// Makes the keys of an acquired slot stale; the slot itself stays acquired.
+    void revoke(uint32_t slot) noexcept { slots_[slot].generation += 2; }
+
     /// Lifetime: the address stays the same until the slot is released.
     Record& record(uint32_t slot) noexcept { return groups_[slot / 64].records[slot % 64]; }
 

@@ -23,7 +23,7 @@ namespace rondo::inline RONDO_ABI::detail {
 /// One timer. `call` returns after how long it wants to be called again.
 struct TimerRecord {
     static constexpr size_t capacity = 32;
-    enum Flag : uint32_t { background = 1, cancelled = 2 };
+    enum Flag : uint32_t { background = 1, cancelled = 2 };  // cancelled: while it ran
 
     alignas(16) unsigned char storage[capacity];
     Duration (*call)(void* storage, TimerId id, uint64_t missed);
@@ -42,9 +42,12 @@ class Timers {
 public:
     explicit Timers(TurnState& state) noexcept : state_(state) {}
 
-    /// A key that tests false if memory is out.
+    /// A key that tests false if memory is out, or if there is nothing to call.
     template <class Rule, class F>
     TimerId start(F&& f, Instant deadline, int64_t period_ns, Where where) {
+        if constexpr (requires { holds_nothing(f); }) {
+            if (holds_nothing(f)) return {};
+        }
         const uint32_t slot = heap_.acquire();
         if (slot == heap_.npos) return {};
         Building building{heap_, slot};
@@ -65,8 +68,12 @@ public:
         TimerRecord& record = heap_.record(id.slot);
         const bool prevented = heap_.unschedule(id.slot);
         leave(record);
-        record.flags |= TimerRecord::cancelled;
-        if (!state_.running.contains(&record)) end(id.slot);  // else it ends when it returns
+        if (!state_.running.contains(&record)) {
+            end(id.slot);
+        } else {  // it ends when it returns
+            record.flags |= TimerRecord::cancelled;
+            heap_.revoke(id.slot);
+        }
         return prevented;
     }
 
@@ -83,9 +90,7 @@ public:
         return heap_.deadline(id.slot);
     }
 
-    bool valid(TimerId id) noexcept {
-        return heap_.live(id) && (heap_.record(id.slot).flags & TimerRecord::cancelled) == 0;
-    }
+    bool valid(TimerId id) const noexcept { return heap_.live(id); }
 
     void set_background(TimerId id, bool on) noexcept {
         if (!valid(id)) return;
@@ -132,7 +137,7 @@ public:
     void clear() noexcept {
         heap_.for_each([this](uint32_t slot) {
             TimerRecord& record = heap_.record(slot);
-            record.flags |= TimerRecord::cancelled;
+            heap_.revoke(slot);
             if (auto* const destroy = std::exchange(record.destroy, nullptr))
                 destroy(record.storage);
         });
@@ -200,7 +205,7 @@ private:
     // The closure's destructor may use the loop, and finds its own id stale.
     void end(uint32_t slot) noexcept {
         TimerRecord& record = heap_.record(slot);
-        record.flags |= TimerRecord::cancelled;
+        heap_.revoke(slot);
         if (auto* const destroy = std::exchange(record.destroy, nullptr)) destroy(record.storage);
         heap_.release(slot);
     }
