@@ -5443,8 +5443,7 @@ public:
 
     /// True until the slot that the key was made for is released.
     bool live(TimerKey key) const noexcept {
-        return key.generation != 0 && key.slot < capacity_ &&
-               slots_[key.slot].generation == key.generation;
+        return key.slot < capacity_ && slots_[key.slot].generation == key.generation;
     }
 
     TimerState state(uint32_t slot) const noexcept {
@@ -5567,7 +5566,7 @@ private:
         int64_t deadline = 0;     // not before the key of the slot's node, also while idle
         uint64_t order = 0;       // of scheduling; 0 while idle
         uint32_t at = 0;          // the position of the slot's node; 0: it has none
-        uint32_t generation = 0;  // odd while acquired
+        uint32_t generation = 2;  // odd while acquired; 0 is that of the key which names none
     };
     struct Group {
         uint64_t free;    // a bit for each of 64 slots
