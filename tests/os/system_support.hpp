@@ -86,25 +86,40 @@ inline bool is_default(int number) {
     return (now.sa_flags & SA_SIGINFO) == 0 && now.sa_handler == SIG_DFL;
 }
 
-/// Gives a signal a disposition for the length of a test.
+/// Gives a signal a disposition for the length of a test. The hubs of the process remember what
+/// they found under their handlers; watching the signal once over the default makes them forget
+/// what an earlier test has left there, so the order of the tests doesn't matter.
 class Disposed {
 public:
-    explicit Disposed(int number, void (*handler)(int) = SIG_DFL) : number_(number) {
+    explicit Disposed(int number, void (*handler)(int) = SIG_DFL) : Disposed(number, nullptr) {
         struct sigaction action{};
         action.sa_handler = handler;
-        sigaction(number, &action, &old_);
+        sigaction(number, &action, nullptr);
     }
-    Disposed(int number, void (*handler)(int, siginfo_t*, void*)) : number_(number) {
+    Disposed(int number, void (*handler)(int, siginfo_t*, void*)) : Disposed(number, nullptr) {
         struct sigaction action{};
         action.sa_sigaction = handler;
         action.sa_flags = SA_SIGINFO;
-        sigaction(number, &action, &old_);
+        sigaction(number, &action, nullptr);
     }
     ~Disposed() { sigaction(number_, &old_, nullptr); }
     Disposed(const Disposed&) = delete;
     Disposed& operator=(const Disposed&) = delete;
 
 private:
+    Disposed(int number, std::nullptr_t) : number_(number) {
+        struct sigaction action{};
+        action.sa_handler = SIG_DFL;
+        sigaction(number, &action, &old_);
+        forget<rondo::PosixSystem>();
+        forget<PortableSystem>();
+    }
+    template <class System>
+    void forget() const {
+        System system;
+        if (system.add_signal(number_)) system.remove_signal(number_);
+    }
+
     int number_;
     struct sigaction old_{};
 };
