@@ -4766,8 +4766,8 @@ public:
 
     /// True while a producer exists that keeps the loop alive.
     bool has_foreground() const noexcept {
-        // relaxed: S1 orders it after the poke() of the last one.
-        return foreground_.load(std::memory_order_relaxed) != 0;
+        // acquire: whoever sees the last one gone sees what it has posted.
+        return foreground_.load(std::memory_order_acquire) != 0;
     }
 
     // The rest is the consumer's: one thread, the loop's.
@@ -4848,7 +4848,7 @@ private:
 
     void enter_foreground() noexcept { foreground_.fetch_add(1, std::memory_order_relaxed); }
     void leave_foreground() noexcept {
-        if (foreground_.fetch_sub(1, std::memory_order_relaxed) == 1) poke();
+        if (foreground_.fetch_sub(1, std::memory_order_release) == 1) poke();
     }
 
     // Four cache lines: what every post writes; what is written now and then; the pool; the
@@ -5426,7 +5426,7 @@ public:
     /// record.
     void release(uint32_t slot) noexcept {
         RONDO_ASSERT(slots_[slot].order == 0, "unschedule a timer before releasing its slot");
-        ++slots_[slot].generation;
+        if (++slots_[slot].generation == 0) slots_[slot].generation = 2;
         uint64_t& bits = groups_[slot / 64].free;
         open_[open_count_] = slot / 64;
         open_count_ += bits == 0 ? 1 : 0;
@@ -6369,6 +6369,7 @@ private:
         slot.applied = slot.interest;
         if (told) return true;
         slot.set(Slot::failed);
+        slot.clear(Slot::forced);  // told once
         return false;
     }
 
@@ -7202,8 +7203,8 @@ public:
         Firing firing(state_, *this);
         while ((firing.slot = heap_.next_due()) != heap_.npos) {
             if (firing.outer != nullptr && state_.running.contains(&heap_.record(firing.slot))) {
-                heap_.schedule(firing.slot,
-                               due_at_);  // running in an outer turn: not entered again
+                // Running in an outer turn: not entered again, but due until it has returned.
+                heap_.schedule(firing.slot, heap_.deadline(firing.slot));
                 continue;
             }
             ++ran;
@@ -7991,7 +7992,8 @@ bool EventLoop<P, Observer, M>::rest_left(Phases phases) const noexcept {
 
 template <Poller P, LoopObserver Observer, Memory M>
 bool EventLoop<P, Observer, M>::alive() const noexcept {
-    return state_.alive != 0 || queue_->has_work() || queue_->has_foreground() ||
+    // In this order: a Remote that posts and goes has posted before it is seen to be gone.
+    return state_.alive != 0 || queue_->has_foreground() || queue_->has_work() ||
            rest_left(Phases::all);
 }
 
@@ -8192,6 +8194,7 @@ public:
     /// Listens on one more endpoint.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
     Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
+        if (!on_accept_ && accepting_ == nullptr) return Error(ENOMEM, "listen", at.text());
         auto fd = loop_.sockets().listen_on(at, options);
         if (!fd) return Error(fd.error().code(), "listen", at.text());
         Result<void> added = Error(ENOMEM, "listen");

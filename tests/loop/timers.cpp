@@ -480,3 +480,19 @@ TEST_CASE("after warm-up timers allocate nothing") {
     CHECK(Counting::allocations() == before);
     CHECK(fired == 21 * 40);
 }
+
+TEST_CASE("a periodic timer keeps its phase when it comes due in a turn nested in its handler") {
+    ManualRig rig;
+    const Instant start = rig.world().time();
+    std::vector<int64_t> at;
+    std::vector<uint64_t> missed;
+    rig.loop.every(10ms, [&](Tick tick) {
+        at.push_back((rig.world().time() - start).ns() / 1'000'000);
+        missed.push_back(tick.missed);
+        if (at.size() == 1) rig.world().advance(37ms), rig.loop.poll();
+        if (at.size() == 4) rig.loop.cancel(tick.id);
+    });
+    rig.loop.run();
+    CHECK(at == std::vector<int64_t>{10, 47, 50, 60});
+    CHECK(missed == std::vector<uint64_t>{0, 2, 0, 0});
+}

@@ -236,3 +236,9 @@ TEST_CASE("a nested turn in a handler doesn't enter it again", "[listener]") {
     CHECK(calls == 4);
     CHECK(deepest == 1);
 }
+
+TEST_CASE("a listener without a handler refuses to listen", "[listener]") {
+    ManualRig rig;
+    Listener listener(rig.loop, static_cast<void (*)(int, const Endpoint&)>(nullptr));
+    CHECK(listener.listen(Endpoint::ipv4_loopback(0)).error() == ENOMEM);
+}

@@ -84,8 +84,8 @@ public:
 
     /// True while a producer exists that keeps the loop alive.
     bool has_foreground() const noexcept {
-        // relaxed: S1 orders it after the poke() of the last one.
-        return foreground_.load(std::memory_order_relaxed) != 0;
+        // acquire: whoever sees the last one gone sees what it has posted.
+        return foreground_.load(std::memory_order_acquire) != 0;
     }
 
     // The rest is the consumer's: one thread, the loop's.
@@ -166,7 +166,7 @@ private:
 
     void enter_foreground() noexcept { foreground_.fetch_add(1, std::memory_order_relaxed); }
     void leave_foreground() noexcept {
-        if (foreground_.fetch_sub(1, std::memory_order_relaxed) == 1) poke();
+        if (foreground_.fetch_sub(1, std::memory_order_release) == 1) poke();
     }
 
     // Four cache lines: what every post writes; what is written now and then; the pool; the

@@ -78,7 +78,7 @@ public:
     /// record.
     void release(uint32_t slot) noexcept {
         RONDO_ASSERT(slots_[slot].order == 0, "unschedule a timer before releasing its slot");
-        ++slots_[slot].generation;
+        if (++slots_[slot].generation == 0) slots_[slot].generation = 2;
         uint64_t& bits = groups_[slot / 64].free;
         open_[open_count_] = slot / 64;
         open_count_ += bits == 0 ? 1 : 0;

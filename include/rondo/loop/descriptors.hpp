@@ -264,6 +264,7 @@ private:
         slot.applied = slot.interest;
         if (told) return true;
         slot.set(Slot::failed);
+        slot.clear(Slot::forced);  // told once
         return false;
     }
 

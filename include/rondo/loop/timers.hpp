@@ -117,8 +117,8 @@ public:
         Firing firing(state_, *this);
         while ((firing.slot = heap_.next_due()) != heap_.npos) {
             if (firing.outer != nullptr && state_.running.contains(&heap_.record(firing.slot))) {
-                heap_.schedule(firing.slot,
-                               due_at_);  // running in an outer turn: not entered again
+                // Running in an outer turn: not entered again, but due until it has returned.
+                heap_.schedule(firing.slot, heap_.deadline(firing.slot));
                 continue;
             }
             ++ran;

@@ -203,7 +203,8 @@ bool EventLoop<P, Observer, M>::rest_left(Phases phases) const noexcept {
 
 template <Poller P, LoopObserver Observer, Memory M>
 bool EventLoop<P, Observer, M>::alive() const noexcept {
-    return state_.alive != 0 || queue_->has_work() || queue_->has_foreground() ||
+    // In this order: a Remote that posts and goes has posted before it is seen to be gone.
+    return state_.alive != 0 || queue_->has_foreground() || queue_->has_work() ||
            rest_left(Phases::all);
 }
 

@@ -61,6 +61,7 @@ public:
     /// Listens on one more endpoint.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
     Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
+        if (!on_accept_ && accepting_ == nullptr) return Error(ENOMEM, "listen", at.text());
         auto fd = loop_.sockets().listen_on(at, options);
         if (!fd) return Error(fd.error().code(), "listen", at.text());
         Result<void> added = Error(ENOMEM, "listen");
