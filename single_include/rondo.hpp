@@ -2313,7 +2313,8 @@ private:
 
 namespace rondo::inline RONDO_ABI {
 
-/// A source of memory. `alignment` is a power of two.
+/// A source of memory. `alignment` is a power of two of up to 16 KiB, and must be honoured: a task
+/// finds the head of its slab by its own address.
 template <class M>
 concept Memory = requires(void* address, size_t size, size_t alignment) {
     { M::allocate(size, alignment) } noexcept -> std::same_as<void*>;
@@ -4941,12 +4942,15 @@ PostStatus PostQueue<M>::Producer::post(F&& f) {
     if (node == nullptr) return PostStatus::no_memory;
     Unused unused{cache_, node};
     if (!node->template fill<M>(std::forward<F>(f))) return PostStatus::no_memory;
-    if (!queue_->push(node)) {
-        node->discard();
-        return PostStatus::loop_gone;
-    }
     unused.node = nullptr;
-    return PostStatus::queued;
+    // From here on this producer may be gone: the closure may own it.
+    PostQueue* const queue = queue_;
+    if (queue->push(node)) return PostStatus::queued;
+    queue->retain();
+    node->discard();
+    queue->pool_.push_node(node);
+    queue->release();
+    return PostStatus::loop_gone;
 }
 
 template <Memory M>
@@ -6045,6 +6049,14 @@ private:
 
 namespace rondo::inline RONDO_ABI::detail {
 
+// What the handlers of a descriptor are still to be told of an event; see dispatch.hpp. The
+// deliveries of outer turns follow by `outer`.
+struct Unheard {
+    int fd;
+    Interest directions;
+    Unheard* outer;
+};
+
 struct TurnState {
     enum Attention : uint32_t {
         retired = 1,  // a running closure is to be destroyed when it returns
@@ -6055,6 +6067,7 @@ struct TurnState {
     // the sleeping protocol orders it against going to sleep.
     std::atomic<uint32_t> attention{0};
     Running running;
+    Unheard* unheard = nullptr;
     size_t alive = 0;       // foreground watches, timers and children
     bool closing = false;   // the loop is being destroyed: calls do nothing
     bool sleeping = false;  // prepare() has been called: a foreign loop is waiting
@@ -6182,10 +6195,12 @@ public:
         RONDO_ASSERT(slot != nullptr && slot->registered(),
                      "modify: this descriptor isn't registered; add it first");
         const Interest wanted = directions(interest) | modes(slot->interest);
-        if (wanted == slot->interest) return;
-        slot->interest = wanted;
-        slot->refresh();
-        enqueue(fd, *slot);
+        if (wanted != slot->interest) {
+            slot->interest = wanted;
+            slot->refresh();
+            enqueue(fd, *slot);
+        }
+        if (directions(wanted) == Interest::none) forget_unheard(fd);
     }
 
     Result<void> replace(int fd, Interest direction, IoHandler& handler) {
@@ -6345,7 +6360,7 @@ public:
 
 private:
     using Frame = CallFrame<Descriptors>;
-    struct Unheard;
+    struct Delivery;
 
     Result<void> tell_add(int fd, Interest interest, const Slot* slot) noexcept {
         const uint32_t generation = slot != nullptr ? slot->generation : Slot::first_generation;
@@ -6399,6 +6414,7 @@ private:
 
     bool deliver_with_care(Frame& frame, Slot& slot, int fd, uint8_t bits, size_t& ran);
     void ask_again(int fd, Slot& slot, Interest unheard) noexcept;
+    void forget_unheard(int fd) noexcept;
     void deliver_failures(Frame& frame, size_t& ran);
     void stale(Token token) noexcept;
     void rebuild() noexcept;
@@ -6429,17 +6445,25 @@ private:
 
 namespace rondo::inline RONDO_ABI::detail {
 
-// What a descriptor's handlers are still to be told of this event. An edge or a one-shot that
-// nobody has heard in the end is asked for again, whatever way the calls end.
+// An edge or a one-shot that nobody has heard in the end is asked for again, whatever way the calls
+// end.
 template <Poller P, Memory M>
-struct Descriptors<P, M>::Unheard {
+struct Descriptors<P, M>::Delivery : Unheard {
     Descriptors& self;
     Slot& slot;
-    int fd;
-    uint32_t generation;
-    Interest directions;
+    const uint32_t generation;
 
-    ~Unheard() {
+    Delivery(Descriptors& owner, Slot& of, int number, Interest armed) noexcept
+        : Unheard{number, armed, owner.state_.unheard},
+          self(owner),
+          slot(of),
+          generation(of.generation) {
+        self.state_.unheard = this;
+    }
+    Delivery(const Delivery&) = delete;
+    Delivery& operator=(const Delivery&) = delete;
+    ~Delivery() {
+        self.state_.unheard = outer;
         if (directions == Interest::none || slot.generation != generation) return;
         self.ask_again(fd, slot, directions);
     }
@@ -6461,7 +6485,7 @@ bool Descriptors<P, M>::deliver_with_care(Frame& frame, Slot& slot, int fd, uint
         slot.interest = slot.applied = modes(armed);
         slot.refresh();
     }
-    Unheard unheard{*this, slot, fd, slot.generation, directions(armed)};
+    Delivery unheard(*this, slot, fd, directions(armed));
     if (slot.write == nullptr) {
         if (busy(frame, slot.read)) return true;
         unheard.directions = Interest::none;
@@ -6500,6 +6524,17 @@ void Descriptors<P, M>::ask_again(int fd, Slot& slot, Interest unheard) noexcept
     }
     slot.set(Slot::forced);
     enqueue(fd, slot);
+}
+
+// All directions were switched off. A one-shot is disarmed while its handlers run, so its interest
+// doesn't tell that the second isn't to be called any more.
+template <Poller P, Memory M>
+void Descriptors<P, M>::forget_unheard(int fd) noexcept {
+    const Slot& slot = *table_.find(fd);
+    if (!rondo::any(slot.interest, Interest::oneshot)) return;
+    for (Unheard* each = state_.unheard; each != nullptr; each = each->outer) {
+        if (each->fd == fd) each->directions = Interest::none;
+    }
 }
 
 // What a nested turn can't tell, because the handler is running, stays in the list of changes.
@@ -6653,7 +6688,8 @@ public:
         : loop_(std::exchange(other.loop_, nullptr)), record_(other.record_) {}
     BasicHook& operator=(BasicHook&& other) noexcept {
         if (this != &other) {
-            reset();
+            // Ended last: what its closure captures may own this hook.
+            const BasicHook old(std::move(*this));
             loop_ = std::exchange(other.loop_, nullptr);
             record_ = other.record_;
         }
@@ -6978,9 +7014,8 @@ private:
         BasicIoHandler<M> arrived = [this] { take(); };
         auto added = descriptors_.add(*fd, Interest::read, arrived, nullptr,
                                       FdSlot<M>::background | FdSlot<M>::internal, where);
-        if (!added && added.error() != EEXIST) return added;
-        open_ = true;
-        return {};
+        open_ = static_cast<bool>(added);
+        return added;
     }
 
     // The set is noted before the first handler runs: a watch that a handler makes isn't told of a
@@ -7008,7 +7043,7 @@ private:
 // ---- rondo/loop/timer.hpp
 
 // Timer: a timer that ends with its owner and can be armed again and again. Arming it anew replaces
-// what it was armed for; its handler never starts once it is destroyed or cancelled.
+// what it was armed for; its handler never starts once it is replaced, cancelled or destroyed.
 
 #include <utility>
 
@@ -7026,7 +7061,8 @@ public:
         : loop_(std::exchange(other.loop_, nullptr)), id_(std::exchange(other.id_, {})) {}
     BasicTimer& operator=(BasicTimer&& other) noexcept {
         if (this != &other) {
-            reset();
+            // Ended last: what its closure captures may own this timer.
+            const BasicTimer old(std::move(*this));
             loop_ = std::exchange(other.loop_, nullptr);
             id_ = std::exchange(other.id_, {});
         }
@@ -7034,26 +7070,21 @@ public:
     }
     ~BasicTimer() { reset(); }
 
-    /// Calls the handler once, `delay` from now. False if memory is out; it is then not armed.
+    /// Calls the handler once, `delay` from now.
+    /// Errors: false if memory is out; what it was armed for stands.
     template <class F>
     bool after(Duration delay, F&& handler, Where where = Where::here()) {
-        cancel();
-        id_ = loop().after(delay, static_cast<F&&>(handler), where);
-        return static_cast<bool>(id_);
+        return take(loop().after(delay, static_cast<F&&>(handler), where));
     }
     /// Calls the handler once, at `deadline`.
     template <class F>
     bool at(Instant deadline, F&& handler, Where where = Where::here()) {
-        cancel();
-        id_ = loop().at(deadline, static_cast<F&&>(handler), where);
-        return static_cast<bool>(id_);
+        return take(loop().at(deadline, static_cast<F&&>(handler), where));
     }
     /// Calls the handler at a fixed rate.
     template <class F>
     bool every(Duration period, F&& handler, Where where = Where::here()) {
-        cancel();
-        id_ = loop().every(period, static_cast<F&&>(handler), where);
-        return static_cast<bool>(id_);
+        return take(loop().every(period, static_cast<F&&>(handler), where));
     }
 
     /// Moves the deadline, with the handler it has. False if it isn't armed.
@@ -7077,10 +7108,18 @@ private:
         return *loop_;
     }
 
+    // The old timer ends last: what its closure captures may own this one.
+    bool take(TimerId started) noexcept {
+        if (!started) return false;
+        loop_->cancel(std::exchange(id_, started));
+        return true;
+    }
+
     void reset() noexcept {
         if (loop_ == nullptr) return;
-        cancel();
-        std::exchange(loop_, nullptr)->count_handle(-1);
+        Loop* const loop = std::exchange(loop_, nullptr);
+        loop->count_handle(-1);
+        loop->cancel(std::exchange(id_, {}));
     }
 
     Loop* loop_ = nullptr;
@@ -7390,7 +7429,8 @@ public:
           kind_(std::exchange(other.kind_, Kind::none)) {}
     BasicWatch& operator=(BasicWatch&& other) noexcept {
         if (this != &other) {
-            reset();
+            // Ended last: what its closure captures may own this watch.
+            const BasicWatch old(std::move(*this));
             loop_ = std::exchange(other.loop_, nullptr);
             key_ = other.key_;
             kind_ = std::exchange(other.kind_, Kind::none);
@@ -7648,7 +7688,8 @@ public:
     /// Runs `task` in every turn before the interests are applied and the deadline is computed.
     /// Threads: loop thread. Errors: the hook tests false if memory is out.
     Hook before_sleep(Task task) noexcept { return hook(detail::HookTime::before_sleep, task); }
-    /// Runs `task` in every turn after the wait; always paired with before_sleep.
+    /// Runs `task` in every turn after the wait; paired with before_sleep. A hook that throws ends
+    /// its phase: the hooks after it miss it, and the next turn begins with before_sleep.
     Hook after_sleep(Task task) noexcept { return hook(detail::HookTime::after_sleep, task); }
 
     /// Calls `handler` on the loop's thread when `signal` has arrived; several arrivals may be one
@@ -8231,6 +8272,7 @@ public:
     void close() noexcept {
         resume_.cancel();
         paused_ = false;
+        if (accepting_ != nullptr) accepting_->listening = -1;
         for (const int fd : fds_) {
             loop_.remove(fd);
             loop_.sockets().close(fd);
@@ -8257,31 +8299,32 @@ private:
     // later.
     struct Accepting {
         Listener* listener;
+        int listening;  // -1 once the listener was closed: the number may be another's by now
         Handler handler = std::move(listener->on_accept_);
-        Accepting* const outer = std::exchange(listener->accepting_, this);
 
-        explicit Accepting(Listener& with) noexcept : listener(&with) {}
+        Accepting(Listener& with, int fd) noexcept : listener(&with), listening(fd) {
+            listener->accepting_ = this;
+        }
         Accepting(const Accepting&) = delete;
         Accepting& operator=(const Accepting&) = delete;
         ~Accepting() {
             if (listener == nullptr) return;
-            listener->accepting_ = outer;
+            listener->accepting_ = nullptr;
             listener->on_accept_ = std::move(handler);
         }
     };
 
     void accept(int listening) {
         if (!on_accept_) return;
-        Accepting accepting(*this);
+        Accepting accepting(*this, listening);
         for (size_t i = 0; i < limits_.accepts_per_turn; ++i) {
-            if (fds_.empty() || paused() || !accept_one(accepting, listening)) return;
-            if (accepting.listener == nullptr) return;
+            if (paused() || !accept_one(accepting) || accepting.listening < 0) return;
         }
     }
 
     // False: nothing more to accept for now.
-    bool accept_one(Accepting& accepting, int listening) {
-        auto accepted = loop_.sockets().accept(listening);
+    bool accept_one(Accepting& accepting) {
+        auto accepted = loop_.sockets().accept(accepting.listening);
         if (accepted) {
             ++counters_.accepted;
             ++open_;
@@ -8294,7 +8337,7 @@ private:
         const int code = accepted.error().code();
         if (code == EAGAIN || code == EWOULDBLOCK) return false;
         if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM) {
-            if (code == EMFILE || code == ENFILE) shed(listening);
+            if (code == EMFILE || code == ENFILE) shed(accepting.listening);
             pause();
         } else {
             ++counters_.errors;

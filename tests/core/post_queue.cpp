@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <optional>
 #include <set>
 #include <stdexcept>
 #include <utility>
@@ -213,6 +214,22 @@ TEST_CASE_METHOD(Fixture, "a producer that outlives the queue is told that the l
     CHECK(wakes == 0);
     CHECK(log.empty());
     CHECK(Counted::held > 0);  // until the last producer is gone
+}
+
+TEST_CASE_METHOD(Fixture, "a closure that is refused may own the producer that posts it") {
+    auto last = queue->producer();
+    close();
+    std::optional<Producer> producer;
+    const auto refuse_one = [&] {
+        producer.emplace(last);
+        auto end = std::shared_ptr<void>(nullptr, [&](void*) { producer.reset(); });
+        CHECK(producer->post([end = std::move(end)] {}) == PostStatus::loop_gone);
+        CHECK_FALSE(producer);
+    };
+    refuse_one();
+    const int held = Counted::held;
+    for (int i = 0; i < 300; ++i) refuse_one();  // more than a slab has nodes
+    CHECK(Counted::held == held);
 }
 
 TEST_CASE_METHOD(Fixture, "destructors of closures may use the queue, also while it closes") {

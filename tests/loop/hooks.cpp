@@ -176,6 +176,34 @@ TEST_CASE("a Hook can be moved, and its end is the end of its task", "[hooks]") 
     CHECK(second == 1);
 }
 
+TEST_CASE("what a hook captures may own the Hook when it is assigned", "[hooks]") {
+    ManualRig rig;
+    int ran = 0;
+    std::optional<ManualRig::Loop::Hook> hook;
+    hook.emplace(rig.loop.before_sleep([end = AtEnd([&] { hook.reset(); })] {}));
+    *hook = rig.loop.before_sleep([&] { ++ran; });
+    CHECK_FALSE(hook);
+    rig.loop.poll();
+    CHECK(ran == 0);
+}
+
+TEST_CASE("a hook that throws ends its phase, and the next turn begins with before_sleep",
+          "[hooks]") {
+    ManualRig rig;
+    std::string order;
+    bool fails = true;
+    const auto first = rig.loop.before_sleep([&] { order += '1'; });
+    const auto second = rig.loop.before_sleep([&] {
+        order += '2';
+        if (std::exchange(fails, false)) throw Thrown();
+    });
+    const auto third = rig.loop.before_sleep([&] { order += '3'; });
+    const auto last = rig.loop.after_sleep([&] { order += '.'; });
+    CHECK_THROWS_AS(rig.loop.poll(), Thrown);
+    rig.loop.poll();
+    CHECK(order == "12123.");
+}
+
 TEST_CASE("each allocation that fails for a hook gives one that tests false", "[hooks]") {
     using Failing = CountingMemory<320>;
     {

@@ -218,6 +218,25 @@ TEST_CASE("a signal that comes again while its handler polls is told when it ret
     CHECK(called == 2);
 }
 
+TEST_CASE("a registration left under the number of the signal descriptor is told, and mended",
+          "[signals]") {
+    ManualRig rig;
+    const int stale = rig.scripted();
+    REQUIRE(rig.loop.add(stale, Interest::read, nothing));
+    rig.close(stale);  // without remove: the next descriptor gets its number
+    const auto refused = rig.loop.on_signal(SIGUSR1, nothing);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error() == EEXIST);
+    CHECK(rig.world().watched_signals == 0);
+    rig.loop.remove(stale);
+    int heard = 0;
+    const auto watch = rig.loop.on_signal(SIGUSR1, [&] { ++heard; });
+    REQUIRE(watch);
+    rig.world().raise_signal(SIGUSR1);
+    rig.loop.poll();
+    CHECK(heard == 1);
+}
+
 TEST_CASE("each allocation that fails in on_signal leaves nothing behind", "[signals]") {
     using Counting = CountingMemory<64>;
     struct Large {

@@ -376,50 +376,6 @@ TEST_CASE("a timer cancelled from a nested turn is destroyed when its handler re
     CHECK(order == "rd");
 }
 
-TEST_CASE("a Timer ends with its owner, can be re-armed, and can be moved") {
-    ManualRig rig;
-    int fired = 0;
-    {
-        auto timer = rig.loop.timer();
-        CHECK_FALSE(timer.armed());
-        CHECK_FALSE(timer.rearm(ms(1)));
-        CHECK(timer.after(1ms, [&] { fired += 100; }));
-        CHECK(timer.armed());
-    }
-    auto timer = rig.loop.timer();
-    CHECK(timer.after(1ms, [&] { fired += 100; }));
-    CHECK(timer.every(1ms, [&] { ++fired; }));
-    auto moved = std::move(timer);
-    CHECK(moved.rearm(ms(20)));
-    rig.loop.after(22ms, [&] { moved.cancel(); });
-    rig.loop.run();
-    CHECK(fired == 2);
-    CHECK_FALSE(moved.armed());
-}
-
-TEST_CASE("arming a Timer that belongs to no loop asserts") {
-    ManualRig::Loop::Timer timer;
-    CHECK_FALSE(timer.cancel());
-    const auto death = dies([&] { timer.after(1ms, [] {}); });
-    CHECK(death.aborted);
-    CHECK_THAT(death.message, ContainsSubstring("EventLoop::timer()"));
-}
-
-TEST_CASE("a handler may destroy the Timer that owns it") {
-    ManualRig rig;
-    auto timer = std::make_unique<ManualRig::Loop::Timer>(rig.loop.timer());
-    auto alive = std::make_shared<int>(1);
-    std::weak_ptr<int> captured = alive;
-    bool still = false;
-    timer->after(1ms, [&, alive = std::move(alive)] {
-        timer.reset();
-        still = !captured.expired();
-    });
-    rig.loop.run();
-    CHECK(still);
-    CHECK(captured.expired());
-}
-
 TEST_CASE("a timer in the background doesn't keep run() going") {
     ManualRig rig;
     int fired = 0;

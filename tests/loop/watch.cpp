@@ -155,6 +155,18 @@ TEST_CASE("a handler may end its own watch and that of the next event", "[watch]
     CHECK(called == 2);
 }
 
+TEST_CASE("what a watch's handler captures may own the watch when it is assigned", "[watch]") {
+    ManualRig rig;
+    const int fd = rig.scripted();
+    const int other = rig.scripted();
+    std::optional<Watch> watch;
+    watch.emplace(*rig.loop.watch(fd, Interest::read, [end = AtEnd([&] { watch.reset(); })] {}));
+    *watch = *rig.loop.watch(other, Interest::read, nothing);
+    CHECK_FALSE(watch);
+    CHECK(rig.loop.interest(fd) == Interest::none);
+    CHECK(rig.loop.interest(other) == Interest::none);
+}
+
 TEST_CASE("a watch that outlives its loop asserts", "[watch]") {
     const auto death = dies([] {
         auto rig = std::make_unique<ManualRig>();

@@ -177,6 +177,33 @@ TEST_CASE("a handler may close the listener, and nothing more is accepted", "[li
     CHECK_FALSE(listener->local_count() != 0);
 }
 
+KERNEL_CASE("a handler may close the listener and listen anew: the old number is let alone",
+            "[listener]") {
+    Rig<TestType> rig;
+    std::unique_ptr<Listener<typename Rig<TestType>::Loop>> listener;
+    size_t accepted = 0;
+    listener = std::make_unique<Listener<typename Rig<TestType>::Loop>>(
+        rig.loop, [&](int fd, const Endpoint&) {
+            rig.own(fd);
+            if (++accepted != 1) return;
+            listener->close();
+            // The old number goes to somebody else's socket, which has connections of its own.
+            const int stranger =
+                rig.own(rig.loop.sockets().listen_on(Endpoint::ipv4_loopback(0), {}).value());
+            const Endpoint there = rig.loop.sockets().local(stranger).value();
+            rig.own(rig.loop.sockets().connect_to(there, {}).value());
+            REQUIRE(listener->listen(Endpoint::ipv4_loopback(0)));
+        });
+    REQUIRE(listener->listen(Endpoint::ipv4_loopback(0)));
+    rig.own(rig.loop.sockets().connect_to(listener->local().value(), {}).value());
+    for (int i = 0; i < 3; ++i) rig.loop.poll();
+    CHECK(accepted == 1);
+    CHECK(listener->local_count() == 1);
+    rig.own(rig.loop.sockets().connect_to(listener->local().value(), {}).value());
+    while (accepted < 2) rig.loop.run_once();
+    CHECK(listener->counters().errors == 0);
+}
+
 TEST_CASE(
     "a handler may destroy the listener that calls it, and its captures live until it returns",
     "[listener]") {

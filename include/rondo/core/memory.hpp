@@ -15,7 +15,8 @@
 
 namespace rondo::inline RONDO_ABI {
 
-/// A source of memory. `alignment` is a power of two.
+/// A source of memory. `alignment` is a power of two of up to 16 KiB, and must be honoured: a task
+/// finds the head of its slab by its own address.
 template <class M>
 concept Memory = requires(void* address, size_t size, size_t alignment) {
     { M::allocate(size, alignment) } noexcept -> std::same_as<void*>;

@@ -259,12 +259,15 @@ PostStatus PostQueue<M>::Producer::post(F&& f) {
     if (node == nullptr) return PostStatus::no_memory;
     Unused unused{cache_, node};
     if (!node->template fill<M>(std::forward<F>(f))) return PostStatus::no_memory;
-    if (!queue_->push(node)) {
-        node->discard();
-        return PostStatus::loop_gone;
-    }
     unused.node = nullptr;
-    return PostStatus::queued;
+    // From here on this producer may be gone: the closure may own it.
+    PostQueue* const queue = queue_;
+    if (queue->push(node)) return PostStatus::queued;
+    queue->retain();
+    node->discard();
+    queue->pool_.push_node(node);
+    queue->release();
+    return PostStatus::loop_gone;
 }
 
 template <Memory M>

@@ -77,10 +77,12 @@ public:
         RONDO_ASSERT(slot != nullptr && slot->registered(),
                      "modify: this descriptor isn't registered; add it first");
         const Interest wanted = directions(interest) | modes(slot->interest);
-        if (wanted == slot->interest) return;
-        slot->interest = wanted;
-        slot->refresh();
-        enqueue(fd, *slot);
+        if (wanted != slot->interest) {
+            slot->interest = wanted;
+            slot->refresh();
+            enqueue(fd, *slot);
+        }
+        if (directions(wanted) == Interest::none) forget_unheard(fd);
     }
 
     Result<void> replace(int fd, Interest direction, IoHandler& handler) {
@@ -240,7 +242,7 @@ public:
 
 private:
     using Frame = CallFrame<Descriptors>;
-    struct Unheard;
+    struct Delivery;
 
     Result<void> tell_add(int fd, Interest interest, const Slot* slot) noexcept {
         const uint32_t generation = slot != nullptr ? slot->generation : Slot::first_generation;
@@ -294,6 +296,7 @@ private:
 
     bool deliver_with_care(Frame& frame, Slot& slot, int fd, uint8_t bits, size_t& ran);
     void ask_again(int fd, Slot& slot, Interest unheard) noexcept;
+    void forget_unheard(int fd) noexcept;
     void deliver_failures(Frame& frame, size_t& ran);
     void stale(Token token) noexcept;
     void rebuild() noexcept;

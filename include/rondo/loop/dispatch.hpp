@@ -9,17 +9,25 @@
 
 namespace rondo::inline RONDO_ABI::detail {
 
-// What a descriptor's handlers are still to be told of this event. An edge or a one-shot that
-// nobody has heard in the end is asked for again, whatever way the calls end.
+// An edge or a one-shot that nobody has heard in the end is asked for again, whatever way the calls
+// end.
 template <Poller P, Memory M>
-struct Descriptors<P, M>::Unheard {
+struct Descriptors<P, M>::Delivery : Unheard {
     Descriptors& self;
     Slot& slot;
-    int fd;
-    uint32_t generation;
-    Interest directions;
+    const uint32_t generation;
 
-    ~Unheard() {
+    Delivery(Descriptors& owner, Slot& of, int number, Interest armed) noexcept
+        : Unheard{number, armed, owner.state_.unheard},
+          self(owner),
+          slot(of),
+          generation(of.generation) {
+        self.state_.unheard = this;
+    }
+    Delivery(const Delivery&) = delete;
+    Delivery& operator=(const Delivery&) = delete;
+    ~Delivery() {
+        self.state_.unheard = outer;
         if (directions == Interest::none || slot.generation != generation) return;
         self.ask_again(fd, slot, directions);
     }
@@ -41,7 +49,7 @@ bool Descriptors<P, M>::deliver_with_care(Frame& frame, Slot& slot, int fd, uint
         slot.interest = slot.applied = modes(armed);
         slot.refresh();
     }
-    Unheard unheard{*this, slot, fd, slot.generation, directions(armed)};
+    Delivery unheard(*this, slot, fd, directions(armed));
     if (slot.write == nullptr) {
         if (busy(frame, slot.read)) return true;
         unheard.directions = Interest::none;
@@ -80,6 +88,17 @@ void Descriptors<P, M>::ask_again(int fd, Slot& slot, Interest unheard) noexcept
     }
     slot.set(Slot::forced);
     enqueue(fd, slot);
+}
+
+// All directions were switched off. A one-shot is disarmed while its handlers run, so its interest
+// doesn't tell that the second isn't to be called any more.
+template <Poller P, Memory M>
+void Descriptors<P, M>::forget_unheard(int fd) noexcept {
+    const Slot& slot = *table_.find(fd);
+    if (!rondo::any(slot.interest, Interest::oneshot)) return;
+    for (Unheard* each = state_.unheard; each != nullptr; each = each->outer) {
+        if (each->fd == fd) each->directions = Interest::none;
+    }
 }
 
 // What a nested turn can't tell, because the handler is running, stays in the list of changes.

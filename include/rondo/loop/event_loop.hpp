@@ -217,7 +217,8 @@ public:
     /// Runs `task` in every turn before the interests are applied and the deadline is computed.
     /// Threads: loop thread. Errors: the hook tests false if memory is out.
     Hook before_sleep(Task task) noexcept { return hook(detail::HookTime::before_sleep, task); }
-    /// Runs `task` in every turn after the wait; always paired with before_sleep.
+    /// Runs `task` in every turn after the wait; paired with before_sleep. A hook that throws ends
+    /// its phase: the hooks after it miss it, and the next turn begins with before_sleep.
     Hook after_sleep(Task task) noexcept { return hook(detail::HookTime::after_sleep, task); }
 
     /// Calls `handler` on the loop's thread when `signal` has arrived; several arrivals may be one

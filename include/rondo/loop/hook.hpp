@@ -23,7 +23,8 @@ public:
         : loop_(std::exchange(other.loop_, nullptr)), record_(other.record_) {}
     BasicHook& operator=(BasicHook&& other) noexcept {
         if (this != &other) {
-            reset();
+            // Ended last: what its closure captures may own this hook.
+            const BasicHook old(std::move(*this));
             loop_ = std::exchange(other.loop_, nullptr);
             record_ = other.record_;
         }

@@ -110,9 +110,8 @@ private:
         BasicIoHandler<M> arrived = [this] { take(); };
         auto added = descriptors_.add(*fd, Interest::read, arrived, nullptr,
                                       FdSlot<M>::background | FdSlot<M>::internal, where);
-        if (!added && added.error() != EEXIST) return added;
-        open_ = true;
-        return {};
+        open_ = static_cast<bool>(added);
+        return added;
     }
 
     // The set is noted before the first handler runs: a watch that a handler makes isn't told of a

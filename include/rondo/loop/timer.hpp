@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 // Timer: a timer that ends with its owner and can be armed again and again. Arming it anew replaces
-// what it was armed for; its handler never starts once it is destroyed or cancelled.
+// what it was armed for; its handler never starts once it is replaced, cancelled or destroyed.
 
 #include <utility>
 
@@ -23,7 +23,8 @@ public:
         : loop_(std::exchange(other.loop_, nullptr)), id_(std::exchange(other.id_, {})) {}
     BasicTimer& operator=(BasicTimer&& other) noexcept {
         if (this != &other) {
-            reset();
+            // Ended last: what its closure captures may own this timer.
+            const BasicTimer old(std::move(*this));
             loop_ = std::exchange(other.loop_, nullptr);
             id_ = std::exchange(other.id_, {});
         }
@@ -31,26 +32,21 @@ public:
     }
     ~BasicTimer() { reset(); }
 
-    /// Calls the handler once, `delay` from now. False if memory is out; it is then not armed.
+    /// Calls the handler once, `delay` from now.
+    /// Errors: false if memory is out; what it was armed for stands.
     template <class F>
     bool after(Duration delay, F&& handler, Where where = Where::here()) {
-        cancel();
-        id_ = loop().after(delay, static_cast<F&&>(handler), where);
-        return static_cast<bool>(id_);
+        return take(loop().after(delay, static_cast<F&&>(handler), where));
     }
     /// Calls the handler once, at `deadline`.
     template <class F>
     bool at(Instant deadline, F&& handler, Where where = Where::here()) {
-        cancel();
-        id_ = loop().at(deadline, static_cast<F&&>(handler), where);
-        return static_cast<bool>(id_);
+        return take(loop().at(deadline, static_cast<F&&>(handler), where));
     }
     /// Calls the handler at a fixed rate.
     template <class F>
     bool every(Duration period, F&& handler, Where where = Where::here()) {
-        cancel();
-        id_ = loop().every(period, static_cast<F&&>(handler), where);
-        return static_cast<bool>(id_);
+        return take(loop().every(period, static_cast<F&&>(handler), where));
     }
 
     /// Moves the deadline, with the handler it has. False if it isn't armed.
@@ -74,10 +70,18 @@ private:
         return *loop_;
     }
 
+    // The old timer ends last: what its closure captures may own this one.
+    bool take(TimerId started) noexcept {
+        if (!started) return false;
+        loop_->cancel(std::exchange(id_, started));
+        return true;
+    }
+
     void reset() noexcept {
         if (loop_ == nullptr) return;
-        cancel();
-        std::exchange(loop_, nullptr)->count_handle(-1);
+        Loop* const loop = std::exchange(loop_, nullptr);
+        loop->count_handle(-1);
+        loop->cancel(std::exchange(id_, {}));
     }
 
     Loop* loop_ = nullptr;

@@ -8,9 +8,18 @@
 
 #include <atomic>
 
+#include <rondo/backend/readiness.hpp>
 #include <rondo/core/running.hpp>
 
 namespace rondo::inline RONDO_ABI::detail {
+
+// What the handlers of a descriptor are still to be told of an event; see dispatch.hpp. The
+// deliveries of outer turns follow by `outer`.
+struct Unheard {
+    int fd;
+    Interest directions;
+    Unheard* outer;
+};
 
 struct TurnState {
     enum Attention : uint32_t {
@@ -22,6 +31,7 @@ struct TurnState {
     // the sleeping protocol orders it against going to sleep.
     std::atomic<uint32_t> attention{0};
     Running running;
+    Unheard* unheard = nullptr;
     size_t alive = 0;       // foreground watches, timers and children
     bool closing = false;   // the loop is being destroyed: calls do nothing
     bool sleeping = false;  // prepare() has been called: a foreign loop is waiting

@@ -33,7 +33,8 @@ public:
           kind_(std::exchange(other.kind_, Kind::none)) {}
     BasicWatch& operator=(BasicWatch&& other) noexcept {
         if (this != &other) {
-            reset();
+            // Ended last: what its closure captures may own this watch.
+            const BasicWatch old(std::move(*this));
             loop_ = std::exchange(other.loop_, nullptr);
             key_ = other.key_;
             kind_ = std::exchange(other.kind_, Kind::none);

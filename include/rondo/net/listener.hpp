@@ -98,6 +98,7 @@ public:
     void close() noexcept {
         resume_.cancel();
         paused_ = false;
+        if (accepting_ != nullptr) accepting_->listening = -1;
         for (const int fd : fds_) {
             loop_.remove(fd);
             loop_.sockets().close(fd);
@@ -124,31 +125,32 @@ private:
     // later.
     struct Accepting {
         Listener* listener;
+        int listening;  // -1 once the listener was closed: the number may be another's by now
         Handler handler = std::move(listener->on_accept_);
-        Accepting* const outer = std::exchange(listener->accepting_, this);
 
-        explicit Accepting(Listener& with) noexcept : listener(&with) {}
+        Accepting(Listener& with, int fd) noexcept : listener(&with), listening(fd) {
+            listener->accepting_ = this;
+        }
         Accepting(const Accepting&) = delete;
         Accepting& operator=(const Accepting&) = delete;
         ~Accepting() {
             if (listener == nullptr) return;
-            listener->accepting_ = outer;
+            listener->accepting_ = nullptr;
             listener->on_accept_ = std::move(handler);
         }
     };
 
     void accept(int listening) {
         if (!on_accept_) return;
-        Accepting accepting(*this);
+        Accepting accepting(*this, listening);
         for (size_t i = 0; i < limits_.accepts_per_turn; ++i) {
-            if (fds_.empty() || paused() || !accept_one(accepting, listening)) return;
-            if (accepting.listener == nullptr) return;
+            if (paused() || !accept_one(accepting) || accepting.listening < 0) return;
         }
     }
 
     // False: nothing more to accept for now.
-    bool accept_one(Accepting& accepting, int listening) {
-        auto accepted = loop_.sockets().accept(listening);
+    bool accept_one(Accepting& accepting) {
+        auto accepted = loop_.sockets().accept(accepting.listening);
         if (accepted) {
             ++counters_.accepted;
             ++open_;
@@ -161,7 +163,7 @@ private:
         const int code = accepted.error().code();
         if (code == EAGAIN || code == EWOULDBLOCK) return false;
         if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM) {
-            if (code == EMFILE || code == ENFILE) shed(listening);
+            if (code == EMFILE || code == ENFILE) shed(accepting.listening);
             pause();
         } else {
             ++counters_.errors;
