@@ -9,8 +9,12 @@
 // these three lines.
 //
 // RONDO_ABI names the inline namespace that everything lives in. Two plug-ins of one process that
-// were built with different versions, or with a macro that changes what the code does, therefore
-// never run each other's functions.
+// were built with different versions, with a macro that changes what the code does, or one with and
+// one without exceptions, therefore never run each other's functions.
+
+#if __cplusplus < 202002L
+#error "rondo is written in C++20: compile with -std=c++20 or later"
+#endif
 
 #define RONDO_VERSION_MAJOR 0
 #define RONDO_VERSION_MINOR 1
@@ -18,29 +22,35 @@
 
 #define RONDO_DETAIL_STR2(x) #x
 #define RONDO_DETAIL_STR(x) RONDO_DETAIL_STR2(x)
-#define RONDO_DETAIL_ABI4(major, minor, patch, suffix) v##major##_##minor##_##patch##suffix
-#define RONDO_DETAIL_ABI3(major, minor, patch, suffix) \
-    RONDO_DETAIL_ABI4(major, minor, patch, suffix)
+#define RONDO_DETAIL_JOIN2(major, minor, patch, a, b, c) v##major##_##minor##_##patch##a##b##c
+#define RONDO_DETAIL_JOIN(major, minor, patch, a, b, c) \
+    RONDO_DETAIL_JOIN2(major, minor, patch, a, b, c)
 
 /// The version as text: "0.1.0".
 #define RONDO_VERSION                     \
     RONDO_DETAIL_STR(RONDO_VERSION_MAJOR) \
     "." RONDO_DETAIL_STR(RONDO_VERSION_MINOR) "." RONDO_DETAIL_STR(RONDO_VERSION_PATCH)
 
-#if defined(RONDO_NO_ASSERT) && defined(RONDO_TRACE_LOCATIONS)
-#define RONDO_DETAIL_SUFFIX _unchecked_traced
-#elif defined(RONDO_NO_ASSERT)
-#define RONDO_DETAIL_SUFFIX _unchecked
-#elif defined(RONDO_TRACE_LOCATIONS)
-#define RONDO_DETAIL_SUFFIX _traced
+#ifdef RONDO_NO_ASSERT
+#define RONDO_DETAIL_ASSERT _unchecked
 #else
-#define RONDO_DETAIL_SUFFIX
+#define RONDO_DETAIL_ASSERT
+#endif
+#ifdef RONDO_TRACE_LOCATIONS
+#define RONDO_DETAIL_TRACE _traced
+#else
+#define RONDO_DETAIL_TRACE
+#endif
+#ifdef __cpp_exceptions
+#define RONDO_DETAIL_RAISE
+#else
+#define RONDO_DETAIL_RAISE _noexcept
 #endif
 
 /// The inline namespace of this version and of the macros that it was built with.
 #define RONDO_ABI                                                                    \
-    RONDO_DETAIL_ABI3(RONDO_VERSION_MAJOR, RONDO_VERSION_MINOR, RONDO_VERSION_PATCH, \
-                      RONDO_DETAIL_SUFFIX)
+    RONDO_DETAIL_JOIN(RONDO_VERSION_MAJOR, RONDO_VERSION_MINOR, RONDO_VERSION_PATCH, \
+                      RONDO_DETAIL_ASSERT, RONDO_DETAIL_TRACE, RONDO_DETAIL_RAISE)
 
 // ---- rondo/backend/readiness.hpp
 
@@ -501,7 +511,8 @@ void print_ipv6(Text<N>& out, const uint8_t* bytes) noexcept {
 // assertion: those are values of type Error.
 //
 // RONDO_NO_ASSERT removes the checks; define it for a whole program or not at all (it changes the
-// inline namespace, so a mixture doesn't link). RONDO_ASSERT itself may be defined beforehand.
+// inline namespace, so a mixture doesn't link). RONDO_ASSERT itself may be defined beforehand, the
+// same in every file of a program; what it does must neither return nor throw.
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -2090,7 +2101,8 @@ inline int finish_descriptor(int fd) noexcept {
 /// Cost: as many system calls as are named, and no allocation.
 class PosixSockets : public PosixSocketOptions, public PosixSocketTransfer {
 public:
-    /// socket(2). Errors: EAFNOSUPPORT, EMFILE and others.
+    /// socket(2).
+    /// Errors: EAFNOSUPPORT, EMFILE and others.
     static Result<int> open(Family family, SocketKind kind) noexcept {
         constexpr const char* names[] = {"none", "ipv4", "ipv6", "unix"};
         const char* const name = names[static_cast<int>(family)];
@@ -3110,7 +3122,8 @@ using WakeChannel = PipeChannel;
 
 namespace rondo::inline RONDO_ABI {
 
-/// How PosixSystem uses this kernel. The older ways that it chooses from work everywhere.
+/// How PosixSystem uses this kernel. The older ways that it chooses from work everywhere. Its table
+/// of signals is the one thing that a poller keeps on the heap besides the loop's Memory.
 struct NativeSystem {
     using Channel = WakeChannel;
     using Memory = Malloc;
@@ -4122,14 +4135,17 @@ class Handler;
 
 namespace detail {
 
-// A callable that can be seen to hold nothing makes an empty handler.
-template <class Function>
-bool holds_nothing(Function* function) noexcept {
-    return function == nullptr;
-}
-template <class Signature, size_t Capacity, class M>
-bool holds_nothing(const Handler<Signature, Capacity, M>& handler) noexcept {
-    return !handler;
+// A callable that can be seen to hold nothing makes an empty handler: a null pointer, an empty
+// Handler, a std::function without a target. A lambda turns into a pointer, and is never empty.
+template <class F>
+bool holds_nothing(const F& callable) noexcept {
+    if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
+        return callable == nullptr;
+    } else if constexpr (requires { static_cast<bool>(callable); } && !requires { +callable; }) {
+        return !static_cast<bool>(callable);
+    } else {
+        return false;
+    }
 }
 
 }  // namespace detail
@@ -4184,9 +4200,7 @@ private:
         using Fn = std::decay_t<F>;
         static_assert(CallableWithTail<Fn, Args...>,
                       "a handler's callable takes its arguments, or only the last few of them");
-        if constexpr (requires { detail::holds_nothing(callable); }) {
-            if (detail::holds_nothing(callable)) return;
-        }
+        if (detail::holds_nothing<Fn>(callable)) return;
         if constexpr (!CallableWithTail<Fn, Args...>) {
             return;  // one error is enough
         } else if constexpr (detail::fits_in_place<Fn, Capacity>) {
@@ -4410,6 +4424,7 @@ struct alignas(64) TaskNode {
         using Closure = std::decay_t<F>;
         static_assert(std::is_invocable_v<Closure&>,
                       "a task is called without arguments: void(), such as [] { ... }");
+        RONDO_ASSERT(!holds_nothing<Closure>(f), "an empty task was given: give it a callable");
         if constexpr (fits<Closure>) {
             ::new (static_cast<void*>(closure)) Closure(std::forward<F>(f));
             operate = &operate_inside<Closure>;
@@ -4633,6 +4648,8 @@ private:
     [[gnu::cold, gnu::noinline]] TaskNode* new_slab() noexcept {
         void* place = M::allocate(sizeof(Slab), alignof(Slab));
         if (place == nullptr) return nullptr;
+        RONDO_ASSERT(reinterpret_cast<uintptr_t>(place) % alignof(Slab) == 0,
+                     "the Memory policy must honour the alignment that it is asked for");
         Slab* slab = ::new (place) Slab;
         slab->returned = 0;
         static_cast<void>(chain(*slab));
@@ -4761,8 +4778,8 @@ public:
     bool post_shared(F&& f);
 
     /// Ends the current sleep, or does nothing if the loop is awake. What the caller wrote before
-    /// is seen by the loop before it sleeps again. True: woke it. Threads: any, as long as the loop
-    /// exists.
+    /// is seen by the loop before it sleeps again. True: woke it.
+    /// Threads: any, as long as the loop exists.
     bool poke() noexcept;
 
     /// True while a producer exists that keeps the loop alive.
@@ -4873,9 +4890,10 @@ private:
     bool abandoned_ = false;
 };
 
-/// One thread's door to the queue. A copy is a new producer of the same kind, for another thread.
-/// A producer that was moved from, or default-constructed, answers loop_gone.
-/// Lifetime: may outlive the loop. Threads: externally synchronised.
+/// One thread's door to the queue. A copy is a new producer of the same kind, for another thread. A
+/// producer that was moved from, or default-constructed, answers loop_gone.
+/// Lifetime: may outlive the loop.
+/// Threads: externally synchronised.
 template <Memory M>
 class PostQueue<M>::Producer {
 public:
@@ -5488,7 +5506,8 @@ public:
         return true;
     }
 
-    /// No timer becomes due before this instant; Instant::max() if there is none. Cost: O(1).
+    /// No timer becomes due before this instant; Instant::max() if there is none.
+    /// Cost: O(1).
     Instant not_before() const noexcept {
         return scheduled_ == 0 ? Instant::max() : Instant(nodes_[root].key);
     }
@@ -5816,7 +5835,9 @@ concept TimerCallable = CallableWithTail<F, TimerId> && requires(std::decay_t<F>
     requires detail::AgainAfter<decltype(detail::CallTail<std::decay_t<F>, TimerId>::call(f, id))>;
 };
 template <class F>
-concept TickCallable = CallableWithTail<F, Tick>;
+concept TickCallable = CallableWithTail<F, Tick> && requires(std::decay_t<F>& f, Tick tick) {
+    { detail::CallTail<std::decay_t<F>, Tick>::call(f, tick) } -> std::same_as<void>;
+};
 template <class F>
 concept SignalCallable = CallableWithTail<F, int>;
 template <class F>
@@ -5853,7 +5874,9 @@ struct TimerRule {
 struct TickRule {
     template <class F>
     static constexpr bool check() {
-        static_assert(TickCallable<F>, "a periodic handler is called as f() or f(rondo::Tick)");
+        static_assert(TickCallable<F>,
+                      "a periodic handler is called as f() or f(rondo::Tick), and returns nothing; "
+                      "cancel(tick.id) ends it");
         return TickCallable<F>;
     }
 };
@@ -5888,6 +5911,8 @@ struct CheckedHandler : Handler<Signature, 48, M> {
 private:
     template <class F>
     static decltype(auto) checked(std::remove_reference_t<F>& callable) {
+        RONDO_ASSERT(!detail::holds_nothing<std::decay_t<F>>(callable),
+                     "an empty handler was given: give it a callable");
         if constexpr (Rule::template check<F>()) {
             return static_cast<F&&>(callable);
         } else {
@@ -6335,7 +6360,8 @@ public:
     /// Calls the handlers of the batch, from where an exception, a stop or a nested turn has left
     /// it. Returns how many were called.
     size_t dispatch() {
-        Frame frame(state_, *this);
+        TurnState& state = state_;
+        Frame frame(state, *this);
         const bool nested = frame.outer != nullptr;
         size_t ran = 0;
         while (next_ != end_) {
@@ -6349,7 +6375,10 @@ public:
             const auto bits = static_cast<uint8_t>(event.readiness());
             if ((bits & slot->plain) == bits && !nested) [[likely]] {
                 ++ran;
-                if (!call(frame, slot->read, token.fd(), static_cast<Readiness>(bits))) break;
+                frame.closure = slot->read;
+                slot->read->call(token.fd(), static_cast<Readiness>(bits));
+                if (state.unusual() && !frame.settle()) [[unlikely]]
+                    break;
             } else if (!deliver_with_care(frame, *slot, token.fd(), bits, ran)) {
                 break;
             }
@@ -6634,6 +6663,12 @@ public:
         }
     }
 
+    /// Calls f(pid, fd) for each.
+    template <class F>
+    void for_each(F&& f) {
+        records_.for_each([&f](SlabKey, const Record& record) { f(record.pid, record.fd); });
+    }
+
     bool valid(SlabKey key) noexcept { return records_.find(key) != nullptr; }
 
     void clear() noexcept {
@@ -6674,10 +6709,11 @@ private:
 namespace rondo::inline RONDO_ABI {
 
 /// Move-only owner of one before-sleep or after-sleep task; `typename Loop::Hook` is the name to
-/// use. Lifetime: must not outlive the loop (asserted). Tests false if memory was out. Threads:
-/// loop thread.
+/// use.
+/// Lifetime: must not outlive the loop (asserted). Tests false if memory was out.
+/// Threads: loop thread.
 template <class Loop>
-class BasicHook {
+class [[nodiscard("keep it: the hook ends with it")]] BasicHook {
 public:
     BasicHook() noexcept = default;
     BasicHook(Loop& loop, typename Loop::HookRecord* record) noexcept
@@ -6875,7 +6911,7 @@ namespace rondo::inline RONDO_ABI {
 /// Lifetime: may outlive the loop, and is told so.
 /// Threads: any one thread at a time. A copy belongs to whoever it is given to.
 template <Memory M = Malloc>
-class BasicRemote {
+class [[nodiscard("keep it: the Remote ends with it")]] BasicRemote {
 public:
     BasicRemote() noexcept = default;
     explicit BasicRemote(typename detail::PostQueue<M>::Producer producer) noexcept
@@ -7053,7 +7089,7 @@ namespace rondo::inline RONDO_ABI {
 /// Lifetime: must not outlive the loop (asserted).
 /// Threads: loop thread.
 template <class Loop>
-class BasicTimer {
+class [[nodiscard("keep it: the timer ends with it")]] BasicTimer {
 public:
     BasicTimer() noexcept = default;
     explicit BasicTimer(Loop& loop) noexcept : loop_(&loop) { loop_->count_handle(+1); }
@@ -7167,12 +7203,11 @@ class Timers {
 public:
     explicit Timers(TurnState& state) noexcept : state_(state) {}
 
-    /// A key that tests false if memory is out, or if there is nothing to call.
+    /// A key that tests false if memory is out.
     template <class Rule, class F>
     TimerId start(F&& f, Instant deadline, int64_t period_ns, Where where) {
-        if constexpr (requires { holds_nothing(f); }) {
-            if (holds_nothing(f)) return {};
-        }
+        RONDO_ASSERT(!holds_nothing<std::decay_t<F>>(f),
+                     "an empty timer handler was given: give it a callable");
         const uint32_t slot = heap_.acquire();
         if (slot == heap_.npos) return {};
         Building building{heap_, slot};
@@ -7412,9 +7447,10 @@ namespace rondo::inline RONDO_ABI {
 
 /// Move-only owner of one registration; `typename Loop::Watch` is the name to use.
 /// Lifetime: must not outlive the loop (asserted). Its handler never starts again once it is
-/// destroyed. Threads: loop thread.
+/// destroyed.
+/// Threads: loop thread.
 template <class Loop>
-class BasicWatch {
+class [[nodiscard("keep it: the registration ends with it")]] BasicWatch {
 public:
     /// What it watches.
     enum class Kind : uint8_t { none, fd, signal, child };
@@ -7467,8 +7503,12 @@ public:
         loop->end_watch(kind, key_);
     }
 
-    /// Gives up ownership: the registration stays until it is removed by its descriptor.
+    /// Gives up ownership of a descriptor's registration, which stays until it is removed by its
+    /// number.
+    /// Errors: asserts that it isn't a signal or child, which nothing else could end.
     void release() noexcept {
+        RONDO_ASSERT(loop_ == nullptr || kind_ == Kind::fd,
+                     "release: a signal or child watch ends only with its Watch");
         if (loop_ != nullptr) std::exchange(loop_, nullptr)->count_handle(-1);
         kind_ = Kind::none;
     }
@@ -7518,6 +7558,7 @@ template <Poller P, LoopObserver Observer = NoObserver, Memory M = Malloc>
 class EventLoop {
 public:
     using Poller = P;
+    using MemoryPolicy = M;
     using IoHandler = BasicIoHandler<M>;
     using Task = BasicTask<M>;
     using SignalHandler = BasicSignalHandler<M>;
@@ -7540,10 +7581,14 @@ public:
 
     // Descriptors ------------------------------------------------------------------------------
 
-    /// Watches `fd`. One handler for both directions is called once per turn with all that is
-    /// ready. Lifetime: the descriptor stays the caller's; remove() it before closing it. Threads:
-    /// loop thread. Errors: EBADF, EEXIST if it is watched already, ENOMEM, and what the poller
-    /// says (P2). Cost: one system call.
+    /// Watches `fd`, which should be non-blocking: readiness is a hint, and a handler that blocks
+    /// holds up everybody. One handler for both directions is called once per turn with all that is
+    /// ready.
+    /// Lifetime: the descriptor stays the caller's; remove() it before closing it.
+    /// Threads: loop thread.
+    /// Errors: EBADF, EEXIST if it is watched already (or its number was when it was closed without
+    /// remove()), ENOMEM, and what the poller says (P2).
+    /// Cost: one system call.
     Result<void> add(int fd, Interest interest, IoHandler handler, Where where = Where::here()) {
         if (refuse()) return closing_error("add", fd);
         return descriptors_.add(fd, interest, handler, nullptr, 0, where);
@@ -7558,8 +7603,8 @@ public:
     /// Changes the directions that are watched. Its modes (edge, oneshot, write_first) stay.
     /// Threads: loop thread.
     /// Errors: asserts that `fd` is watched. A change that the poller refuses later reaches the
-    /// handler as Readiness::error. Cost: no system call; merged with other changes and applied
-    /// before the next wait.
+    /// handler as Readiness::error.
+    /// Cost: no system call; merged with other changes and applied before the next wait.
     void modify(int fd, Interest interest) noexcept {
         if (refuse()) return;
         descriptors_.modify(fd, interest);
@@ -7579,7 +7624,8 @@ public:
 
     /// Ends the registration at once, also in the kernel, and also for events of the current batch.
     /// Does nothing if there is none.
-    /// Threads: loop thread. Cost: one system call.
+    /// Threads: loop thread.
+    /// Cost: one system call.
     void remove(int fd) noexcept {
         if (!refuse()) descriptors_.remove(fd);
     }
@@ -7603,21 +7649,24 @@ public:
     // Timers -----------------------------------------------------------------------------------
 
     /// Calls `handler` once, not earlier than `delay` from now. A handler that returns a Duration
-    /// is called again that long after it returned, until it returns rondo::never. Threads: loop
-    /// thread. Errors: the id tests false if memory is out. Cost: a clock read and O(log n); no
-    /// allocation after warm-up for closures of up to 32 bytes.
+    /// is called again that long after it returned, until it returns rondo::never.
+    /// Threads: loop thread.
+    /// Errors: the id tests false if memory is out.
+    /// Cost: a clock read and O(log n); no allocation after warm-up for closures of up to 32 bytes.
     template <class F>
     TimerId after(Duration delay, F&& handler, Where where = Where::here()) {
         return at(poller_.now() + delay, static_cast<F&&>(handler), where);
     }
-    /// The same at a deadline on the clock of now(); reads no clock.
+    /// The same at a deadline on the clock of now(): `at(loop.now() + 1s, f)`. Reads no clock.
     template <class F>
     TimerId at(Instant deadline, F&& handler, Where where = Where::here()) {
         return start<detail::TimerRule>(static_cast<F&&>(handler), deadline, 0, where);
     }
-    /// Calls `handler` at a fixed rate, the first time after one period. Ticks that are missed
-    /// because the loop was busy collapse into the next one, which may be told how many they were.
-    /// Threads: loop thread. Errors: as after(). A period under 1 ns counts as 1 ns.
+    /// Calls `handler` at a fixed rate, the first time after one period, until it is cancelled.
+    /// Ticks that are missed because the loop was busy collapse into the next one, which may be
+    /// told how many they were.
+    /// Threads: loop thread.
+    /// Errors: as after(). A period under 1 ns counts as 1 ns.
     template <class F>
     TimerId every(Duration period, F&& handler, Where where = Where::here()) {
         const int64_t ns = period.ns() > 0 ? period.ns() : 1;
@@ -7625,13 +7674,15 @@ public:
                                        where);
     }
 
-    /// Ends a timer. True: a run was prevented. A stale id is harmless.
-    /// Threads: loop thread. Cost: O(1) now, its share of O(log n) later.
+    /// Ends a timer. True: a run was prevented. A stale id of this loop is harmless.
+    /// Threads: loop thread.
+    /// Cost: O(1) now, its share of O(log n) later.
     bool cancel(TimerId id) noexcept { return !refuse() && timers_.cancel(id); }
 
     /// Moves a timer, a fired one too while its handler runs. False if it is gone. The form with an
     /// Instant reads no clock: `rearm(id, loop.now() + 60s)` is the one for idle timeouts.
-    /// Threads: loop thread. Cost: a later deadline is a store.
+    /// Threads: loop thread.
+    /// Cost: a later deadline is a store.
     bool rearm(TimerId id, Duration delay) noexcept { return rearm(id, poller_.now() + delay); }
     bool rearm(TimerId id, Instant deadline) noexcept {
         if (refuse()) return false;
@@ -7651,12 +7702,16 @@ public:
 
     /// A timer that ends with its owner.
     /// Threads: loop thread.
-    Timer timer() noexcept { return Timer(*this); }
+    Timer timer() noexcept {
+        static_cast<void>(refuse());
+        return Timer(*this);
+    }
 
     // Tasks and other threads ------------------------------------------------------------------
 
     /// Runs `task` in this turn's task phase; one deferred by a task runs in the next turn.
-    /// Threads: loop thread. Errors: false if memory is out.
+    /// Threads: loop thread.
+    /// Errors: false if memory is out.
     template <class F>
     bool defer(F&& task) {
         if (refuse()) return false;
@@ -7668,8 +7723,10 @@ public:
         }
     }
 
-    /// Runs `task` once on the loop's thread. The shared door: a Remote is three times faster.
-    /// Threads: any thread, while the loop exists. Errors: false if memory is out.
+    /// Runs `task` once on the loop's thread. The shared door: a Remote is three times faster, and
+    /// keeps run() from returning before its owner has posted.
+    /// Threads: any thread, while the loop exists.
+    /// Errors: false if memory is out.
     template <class F>
     bool post(F&& task) {
         if constexpr (detail::TaskRule::template check<F>()) {
@@ -7680,21 +7737,24 @@ public:
     }
 
     /// A door for one other thread. It keeps run() going until it is destroyed or put in the
-    /// background. Threads: any thread, while the loop exists.
+    /// background.
+    /// Threads: any thread, while the loop exists.
     Remote remote() noexcept { return Remote(queue_->producer()); }
 
     // Hooks, signals, children -----------------------------------------------------------------
 
     /// Runs `task` in every turn before the interests are applied and the deadline is computed.
-    /// Threads: loop thread. Errors: the hook tests false if memory is out.
+    /// Threads: loop thread.
+    /// Errors: the hook tests false if memory is out.
     Hook before_sleep(Task task) noexcept { return hook(detail::HookTime::before_sleep, task); }
     /// Runs `task` in every turn after the wait; paired with before_sleep. A hook that throws ends
     /// its phase: the hooks after it miss it, and the next turn begins with before_sleep.
     Hook after_sleep(Task task) noexcept { return hook(detail::HookTime::after_sleep, task); }
 
     /// Calls `handler` on the loop's thread when `signal` has arrived; several arrivals may be one
-    /// call. Doesn't keep run() going. Threads: loop thread. Errors: EINVAL, ENOMEM, and what the
-    /// system says.
+    /// call. Doesn't keep run() going.
+    /// Threads: loop thread.
+    /// Errors: EINVAL, ENOMEM, and what the system says.
     Result<Watch> on_signal(int signal, SignalHandler handler, Where where = Where::here()) {
         if (refuse()) return closing_error("on_signal", signal);
         auto key = signals_.add(signal, handler, where);
@@ -7702,8 +7762,8 @@ public:
         return Watch(*this, Watch::Kind::signal, *key);
     }
     /// Calls `handler` once when the child process has ended, and reaps it.
-    /// Threads: loop thread. Errors: ECHILD or ESRCH if `pid` is no child, ENOMEM, what the system
-    /// says.
+    /// Threads: loop thread.
+    /// Errors: ECHILD or ESRCH if `pid` is no child, ENOMEM, what the system says.
     Result<Watch> on_child(int pid, ChildHandler handler, Where where = Where::here()) {
         if (refuse()) return closing_error("on_child", pid);
         auto key = children_.add(pid, handler, where);
@@ -7724,25 +7784,31 @@ public:
     // Running ----------------------------------------------------------------------------------
 
     /// Turns until stop() or until nothing is left that could wake it: no foreground watch, timer,
-    /// child or Remote, and no task. Returns how many handlers ran. Threads: makes the calling
-    /// thread the loop's. Errors: asserts that it isn't called by a handler.
+    /// child or Remote, and no task. (Signal watches and hooks keep nothing going.) Returns how
+    /// many handlers ran, the loop's own for signals included.
+    /// Threads: makes the calling thread the loop's.
+    /// Errors: asserts that it isn't called by a handler.
     size_t run();
-    /// One turn; waits if nothing is ready, unless nothing is left that could wake it.
+    /// One turn; waits if nothing is ready, unless nothing is left that could wake it. Otherwise as
+    /// run().
     size_t run_once(Phases phases = Phases::all);
     /// One turn without waiting. The only one that a handler may call: it first finishes what is
     /// left of the outer turn, never enters a running handler, and doesn't consume a stop.
+    /// Threads: as run(); nested, the loop's.
     size_t poll(Phases phases = Phases::all);
-    /// Turns until stop(), until nothing is left, or for `duration`.
+    /// Turns until stop(), until nothing is left, or for `duration`. Otherwise as run().
     size_t run_for(Duration duration);
 
     /// Makes the current run, or the next one, return after the running handler. The rest of the
-    /// turn is kept for the next one. Threads: any thread, while the loop exists.
+    /// turn is kept for the next one.
+    /// Threads: any thread, while the loop exists.
     void stop() noexcept {
         state_.note(detail::TurnState::stop);
         queue_->poke();
     }
 
-    /// The time of this turn: read on first use, the same until the next wait.
+    /// The time of this turn: read on first use, the same until the next wait. While the loop isn't
+    /// running it is read by each call.
     /// Threads: loop thread.
     Instant now() noexcept;
 
@@ -7764,7 +7830,8 @@ public:
     }
 
     /// In the child after fork: gives up the kernel objects that the parent shares. Afterwards the
-    /// loop can only be destroyed, which makes no system call. Threads: loop thread.
+    /// loop can only be destroyed, which makes no system call.
+    /// Threads: loop thread.
     void abandon() noexcept;
 
     /// Tells what keeps the loop going, line by line, to `sink(std::string_view)`: every watch,
@@ -7773,6 +7840,8 @@ public:
     template <class Sink>
     void dump(Sink&& sink);
 
+    /// The socket calls of the poller's world.
+    /// Threads: loop thread, as the next three.
     typename P::Sockets& sockets() noexcept { return poller_.sockets(); }
     P& poller() noexcept { return poller_; }
     Observer& observer() noexcept { return observer_; }
@@ -7792,7 +7861,8 @@ private:
     void ask(Instant deadline);
     size_t run_tasks();
     bool rest_left(Phases phases) const noexcept;
-    bool alive() const noexcept;
+    bool alive() const noexcept { return state_.alive != 0 || busy(); }
+    bool busy() const noexcept;
     bool consume_stop() noexcept;
 
     template <class Rule, class F>
@@ -7820,6 +7890,7 @@ private:
     std::atomic<uintptr_t> owner_{0};  // the thread that runs it; 0: none
     Instant now_;
     bool now_known_ = false;
+    bool abandoned_ = false;
     bool prepared_ = false;  // prepare() has run the before-sleep hooks of the next wait
     bool had_work_ = false;  // the last turn ran a handler
     uint32_t patience_ = 0;  // turns to block at once, because asking first was in vain
@@ -7859,7 +7930,8 @@ EventLoop<P, Observer, M>::~EventLoop() {
     timers_.clear();
     descriptors_.clear();
     queue_->close();  // last: until then post() and stop() are legal, also in the destructors above
-    RONDO_ASSERT(handles_ == 0, "destroy every Watch, Timer and Hook before the loop");
+    RONDO_ASSERT(handles_ == 0,
+                 "destroy every Watch, Timer and Hook (a Listener holds them) before the loop");
 }
 
 // Who runs a loop owns it meanwhile. Only the outermost run changes the owner, and consumes a stop.
@@ -7868,6 +7940,7 @@ class EventLoop<P, Observer, M>::Entry {
 public:
     explicit Entry(EventLoop& loop) noexcept : loop_(loop), outermost_(!loop.state_.running.any()) {
         if (!outermost_) return;
+        RONDO_ASSERT(!loop.abandoned_, "this loop was abandoned after fork: only destroy it");
         loop_.owner_.store(loop_.poller_.system().thread_token(), std::memory_order_relaxed);
         if (!loop_.state_.sleeping) return;
         loop_.state_.sleeping = false;
@@ -7876,7 +7949,9 @@ public:
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
     ~Entry() {
-        if (outermost_) loop_.owner_.store(0, std::memory_order_relaxed);
+        if (!outermost_) return;
+        loop_.now_known_ = false;
+        loop_.owner_.store(0, std::memory_order_relaxed);
     }
     bool outermost() const noexcept { return outermost_; }
 
@@ -8032,10 +8107,9 @@ bool EventLoop<P, Observer, M>::rest_left(Phases phases) const noexcept {
 }
 
 template <Poller P, LoopObserver Observer, Memory M>
-bool EventLoop<P, Observer, M>::alive() const noexcept {
+bool EventLoop<P, Observer, M>::busy() const noexcept {
     // In this order: a Remote that posts and goes has posted before it is seen to be gone.
-    return state_.alive != 0 || queue_->has_foreground() || queue_->has_work() ||
-           rest_left(Phases::all);
+    return queue_->has_foreground() || queue_->has_work() || rest_left(Phases::all);
 }
 
 template <Poller P, LoopObserver Observer, Memory M>
@@ -8050,7 +8124,7 @@ Instant EventLoop<P, Observer, M>::now() noexcept {
     static_cast<void>(refuse());
     if (!now_known_) {
         now_ = poller_.now();
-        now_known_ = true;
+        now_known_ = owner_.load(std::memory_order_relaxed) != 0;
     }
     return now_;
 }
@@ -8141,6 +8215,7 @@ Instant EventLoop<P, Observer, M>::prepare() {
 
 template <Poller P, LoopObserver Observer, Memory M>
 void EventLoop<P, Observer, M>::abandon() noexcept {
+    abandoned_ = true;
     queue_->abandon();
     poller_.abandon();
 }
@@ -8162,12 +8237,22 @@ void EventLoop<P, Observer, M>::dump(Sink&& sink) {
         if (directions(slot.interest) == Interest::none) line.append(" nothing");
         say(line.append(slot.has(Slot::background) ? ", background" : ""), slot.where);
     });
+    children_.for_each([&](int pid, int fd) {
+        Text<192> line("child ");
+        sink(line.append(pid).append(" by fd ").append(fd).view());
+    });
     const Instant at = poller_.now();
     timers_.for_each([&](TimerId id, const detail::TimerRecord& record) {
         const bool background = (record.flags & detail::TimerRecord::background) != 0;
-        Text<192> line(record.period_ns != 0 ? "periodic timer in " : "timer in ");
-        line.append(static_cast<long long>((timers_.deadline(id) - at).ns() / 1000000));
-        say(line.append(" ms").append(background ? ", background" : ""), record.where);
+        Text<192> line(record.period_ns != 0 ? "periodic timer" : "timer");
+        const Instant deadline = timers_.deadline(id);
+        if (deadline == Instant::max()) {
+            line.append(": never");
+        } else {
+            line.append(" in ").append(static_cast<long long>((deadline - at).ns() / 1000000));
+            line.append(" ms");
+        }
+        say(line.append(background ? ", background" : ""), record.where);
     });
     if (queue_->has_work()) sink(std::string_view("tasks: waiting"));
     if (queue_->has_foreground()) sink(std::string_view("remotes: in use"));
@@ -8207,13 +8292,32 @@ struct ListenerCounters {
     size_t errors = 0;    ///< other failures of accept
 };
 
+/// What a Listener calls. It must take the descriptor, which is its to close.
+template <class F>
+concept AcceptCallable = detail::CallableWith<std::decay_t<F>, int, const Endpoint&>;
+
+namespace detail {
+
+struct AcceptRule {
+    template <class F>
+    static constexpr bool check() {
+        static_assert(AcceptCallable<F>,
+                      "a listener's handler is called as f(int fd, const rondo::Endpoint& peer)");
+        return AcceptCallable<F>;
+    }
+};
+
+}  // namespace detail
+
 /// Neither copied nor moved: its watches point at it.
 /// Lifetime: must not outlive the loop; its end closes the listening descriptors, not the accepted
-/// ones. Threads: loop thread.
+/// ones.
+/// Threads: loop thread.
 template <class Loop>
 class Listener {
 public:
-    using Handler = rondo::Handler<void(int fd, const Endpoint& peer)>;
+    using Handler =
+        CheckedHandler<void(int, const Endpoint&), detail::AcceptRule, typename Loop::MemoryPolicy>;
 
     /// `on_accept(fd, peer)` is given every connection; the descriptor is then the user's to close.
     template <class F>
@@ -8221,10 +8325,7 @@ public:
         : loop_(loop),
           limits_(limits),
           on_accept_(static_cast<F&&>(on_accept)),
-          resume_(loop.timer()) {
-        static_assert(CallableWithTail<F, int, const Endpoint&>,
-                      "a listener's handler is called as f(int fd, const rondo::Endpoint& peer)");
-    }
+          resume_(loop.timer()) {}
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     ~Listener() {
@@ -8283,6 +8384,7 @@ public:
 
     /// How many endpoints it listens on.
     size_t local_count() const noexcept { return fds_.size(); }
+    /// Accepted, without those that closed() has told of.
     size_t open_connections() const noexcept { return open_; }
     bool paused() const noexcept { return paused_ || full_; }
     const ListenerCounters& counters() const noexcept { return counters_; }
@@ -8389,7 +8491,7 @@ private:
     const ListenerLimits limits_;
     Handler on_accept_;
     typename Loop::Timer resume_;
-    Array<int> fds_;
+    Array<int, typename Loop::MemoryPolicy> fds_;
     Duration backoff_ = limits_.pause_min;
     ListenerCounters counters_;
     size_t open_ = 0;

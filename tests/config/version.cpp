@@ -28,6 +28,9 @@ TEST_CASE("the inline namespace names the version and the macros that change the
 #ifdef RONDO_TRACE_LOCATIONS
     expected += "_traced";
 #endif
+#ifndef __cpp_exceptions
+    expected += "_noexcept";
+#endif
     CHECK(RONDO_DETAIL_STR(RONDO_ABI) == expected);
 }
 

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <array>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -58,12 +59,14 @@ TEST_CASE("a handler is empty until it is given a callable", "[handler]") {
     handler.reset();
 }
 
-TEST_CASE("null function pointers and empty handlers make empty handlers", "[handler]") {
+TEST_CASE("what can be seen to hold nothing makes an empty handler", "[handler]") {
     int (*const none)(int) = nullptr;
     CHECK_FALSE(Handler<int(int)>(none));
     CHECK(Handler<int(int)>(&twice));
     CHECK_FALSE(Handler<int(int)>(Handler<int(int), 16>()));
     CHECK_FALSE(Handler<int(int)>(rondo::Handler<int(int)>()));
+    CHECK_FALSE(Handler<int(int)>(std::function<int(int)>()));
+    CHECK(Handler<int(int)>([](int) { return 0; }));
     Handler<int(int)> wrapped{Handler<int(int), 16>(twice)};
     CHECK(wrapped(4) == 8);
 }

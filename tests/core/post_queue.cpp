@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <set>
@@ -18,6 +19,7 @@
 
 #include "post_queue_support.hpp"
 #include "support/catch.hpp"
+#include "support/death.hpp"
 
 namespace {
 
@@ -215,6 +217,18 @@ TEST_CASE_METHOD(Fixture, "a producer that outlives the queue is told that the l
     CHECK(log.empty());
     CHECK(Counted::held > 0);  // until the last producer is gone
 }
+
+#ifndef RONDO_NO_ASSERT
+TEST_CASE_METHOD(Fixture, "a task with nothing to call asserts") {
+    Producer producer = queue->producer();
+    const auto death = [&](auto call) { return dies([&] { static_cast<void>(call()); }).message; };
+    void (*const nothing)() = nullptr;
+    const auto sentence = ContainsSubstring("an empty task was given");
+    CHECK_THAT(death([&] { return queue->defer(nothing); }), sentence);
+    CHECK_THAT(death([&] { return queue->post_shared(std::function<void()>()); }), sentence);
+    CHECK_THAT(death([&] { return producer.post(rondo::Handler<void()>()); }), sentence);
+}
+#endif
 
 TEST_CASE_METHOD(Fixture, "a closure that is refused may own the producer that posts it") {
     auto last = queue->producer();

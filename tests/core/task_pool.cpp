@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <rondo/core/task_pool.hpp>
 
+#include <stdlib.h>
+
 #include <vector>
 
 #include "support/catch.hpp"
 #include "support/counting_memory.hpp"
+#include "support/death.hpp"
 
 using rondo::detail::TaskCache;
 using rondo::detail::TaskNode;
@@ -86,4 +89,19 @@ TEST_CASE("no memory is no node") {
     CHECK(cache.take(pool) == nullptr);
     Counting::never_fail();
     CHECK(cache.take(pool) != nullptr);
+}
+
+TEST_CASE("a Memory policy that ignores the alignment asserts") {
+    struct Careless {
+        static void* allocate(size_t size, size_t) noexcept {
+            return static_cast<char*>(aligned_alloc(16384, size + 16384)) + 64;
+        }
+        static void release(void* address, size_t, size_t) noexcept {
+            free(static_cast<char*>(address) - 64);
+        }
+    };
+    TaskPool<Careless> pool;
+    const auto death = dies([&] { static_cast<void>(pool.pop_node()); });
+    CHECK(death.aborted);
+    CHECK_THAT(death.message, ContainsSubstring("must honour the alignment"));
 }

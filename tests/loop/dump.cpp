@@ -8,6 +8,10 @@
 
 #include <rondo/loop/event_loop.hpp>
 
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <string>
 #include <string_view>
 #include <vector>
@@ -97,4 +101,25 @@ TEST_CASE("dump names the loop's own descriptors and the watches of signals", "[
     const auto lines = lines_of(loop);
     REQUIRE(lines.size() == 1);
     CHECK_THAT(lines[0], ContainsSubstring("(of the loop): read, background" + at_line(here)));
+}
+
+TEST_CASE("dump names children, and timers that never run", "[dump][kernel]") {
+    Loop loop;
+    const int pid = fork();
+    if (pid == 0) {
+        pause();
+        _exit(0);
+    }
+    {
+        const auto watch = loop.on_child(pid, nothing);
+        REQUIRE(watch);
+        const auto lines = lines_of(loop);
+        REQUIRE(lines.size() == 2);
+        CHECK_THAT(lines[1], ContainsSubstring("child " + std::to_string(pid) + " by fd "));
+    }
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    loop.at(Instant::max(), nothing);
+    const int made = __LINE__ - 1;
+    CHECK(lines_of(loop) == std::vector{"timer: never" + at_line(made)});
 }

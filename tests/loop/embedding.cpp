@@ -252,3 +252,11 @@ TEST_CASE("abandon() reaches the poller", "[embedding][fork]") {
     rig.loop.abandon();
     CHECK(rig.world().counters().abandons == 1);
 }
+
+TEST_CASE("running an abandoned loop asserts", "[embedding]") {
+    ManualRig rig;
+    rig.loop.abandon();
+    const auto death = dies([&] { rig.loop.poll(); });
+    CHECK(death.aborted);
+    CHECK_THAT(death.message, ContainsSubstring("abandoned after fork: only destroy it"));
+}

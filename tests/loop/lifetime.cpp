@@ -170,7 +170,8 @@ TEST_CASE("a Watch, a Timer or a Hook that outlives its loop asserts", "[lifetim
             loop.reset();
         });
     };
-    const char* const advice = "destroy every Watch, Timer and Hook before the loop";
+    const char* const advice =
+        "destroy every Watch, Timer and Hook (a Listener holds them) before the loop";
     const auto watch = [](Loop& loop, int fd) {
         return loop.watch(fd, Interest::read, nothing).value();
     };

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -49,7 +50,7 @@ TEST_CASE("at() and rearm(Instant) read no clock") {
     const auto reads = rig.world().counters().clock_reads;
     const TimerId id = rig.loop.at(now + ms(5), [] {});
     CHECK(rig.loop.rearm(id, now + ms(9)));
-    CHECK(rig.loop.rearm(id, rig.loop.now() + ms(7)));
+    CHECK(rig.loop.rearm(id, now + ms(7)));
     CHECK(rig.world().counters().clock_reads == reads);
 }
 
@@ -69,6 +70,17 @@ TEST_CASE("now() is read at most once per turn, on first use") {
     CHECK(first == second);
     rig.loop.poll();
     CHECK(rig.loop.now() == first + ms(5));
+}
+
+TEST_CASE("now() isn't kept while the loop doesn't run, so deadlines of a setup aren't early") {
+    ManualRig rig;
+    const Instant before = rig.loop.now();
+    rig.world().advance(5ms);
+    CHECK(rig.loop.now() == before + ms(5));
+    const auto hook = rig.loop.before_sleep([&] { rig.loop.now(); });
+    rig.loop.prepare();
+    rig.world().advance(5ms);
+    CHECK(rig.loop.now() == before + ms(10));
 }
 
 TEST_CASE("timers that are due together run by deadline, ties in the order of scheduling") {
@@ -148,11 +160,15 @@ TEST_CASE("the destructor of a timer's closure finds its own id stale") {
     CHECK_FALSE(cancelled);
 }
 
-TEST_CASE("nothing to call makes no timer") {
+TEST_CASE("a timer with nothing to call asserts") {
     ManualRig rig;
-    CHECK_FALSE(rig.loop.after(1ms, static_cast<void (*)()>(nullptr)));
-    CHECK_FALSE(rig.loop.after(1ms, Handler<void()>()));
-    CHECK(rig.loop.run() == 0);
+    const auto death = [&](auto nothing) {
+        return dies([&] { rig.loop.after(1ms, std::move(nothing)); }).message;
+    };
+    const auto sentence = ContainsSubstring("an empty timer handler was given");
+    CHECK_THAT(death(static_cast<void (*)()>(nullptr)), sentence);
+    CHECK_THAT(death(Handler<void()>()), sentence);
+    CHECK_THAT(death(std::function<void()>()), sentence);
 }
 
 TEST_CASE("a timer made in a timer handler runs next turn at the earliest") {

@@ -125,6 +125,15 @@ TEST_CASE("a released watch leaves the registration to its descriptor", "[watch]
     rig.loop.remove(fd);
 }
 
+TEST_CASE("only a descriptor's watch can be released", "[watch]") {
+    ManualRig rig;
+    auto watch = *rig.loop.on_signal(10, nothing);
+    const auto death = dies([&] { watch.release(); });
+    CHECK(death.aborted);
+    CHECK_THAT(death.message,
+               ContainsSubstring("a signal or child watch ends only with its Watch"));
+}
+
 TEST_CASE("a watch in the background doesn't keep run() going", "[watch]") {
     ManualRig rig;
     const int fd = rig.scripted(Readiness::readable);

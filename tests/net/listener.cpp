@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSL-1.0
 #include <rondo/net/listener.hpp>
 
+#include <array>
 #include <chrono>
 #include <memory>
 #include <vector>
 
 #include "loop/rig.hpp"
+#include "support/counting_memory.hpp"
+#include "support/death.hpp"
 
 using namespace rondo;
 using namespace rondo::test;
@@ -264,8 +267,29 @@ TEST_CASE("a nested turn in a handler doesn't enter it again", "[listener]") {
     CHECK(deepest == 1);
 }
 
-TEST_CASE("a listener without a handler refuses to listen", "[listener]") {
+TEST_CASE("a listener with nothing to call asserts", "[listener]") {
     ManualRig rig;
-    Listener listener(rig.loop, static_cast<void (*)(int, const Endpoint&)>(nullptr));
-    CHECK(listener.listen(Endpoint::ipv4_loopback(0)).error() == ENOMEM);
+    const auto death = dies([&] {
+        const Listener listener(rig.loop, static_cast<void (*)(int, const Endpoint&)>(nullptr));
+    });
+    CHECK_THAT(death.message, ContainsSubstring("an empty handler was given"));
+}
+
+TEST_CASE("a listener whose handler got no memory refuses to listen, and all else is the loop's",
+          "[listener]") {
+    using Counting = CountingMemory<66>;
+    Rig<ManualPoller, Counting> rig;
+    const std::array<char, 100> large{};
+    const auto make_and_listen = [&] {
+        Listener listener(rig.loop,
+                          [&, large](int fd, const Endpoint&) { rig.own(fd + large[0]); });
+        return listener.listen(Endpoint::ipv4_loopback(0));
+    };
+    const int failures = with_each_allocation_failing<Counting>([&](int) {
+        const size_t before = Counting::refused();
+        const auto listening = make_and_listen();
+        CHECK(static_cast<bool>(listening) == (Counting::refused() == before));
+        if (!listening) CHECK(listening.error() == ENOMEM);
+    });
+    CHECK(failures >= 3);
 }

@@ -5,7 +5,8 @@
 // assertion: those are values of type Error.
 //
 // RONDO_NO_ASSERT removes the checks; define it for a whole program or not at all (it changes the
-// inline namespace, so a mixture doesn't link). RONDO_ASSERT itself may be defined beforehand.
+// inline namespace, so a mixture doesn't link). RONDO_ASSERT itself may be defined beforehand, the
+// same in every file of a program; what it does must neither return nor throw.
 
 #include <stdio.h>
 #include <stdlib.h>

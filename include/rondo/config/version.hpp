@@ -4,8 +4,12 @@
 // these three lines.
 //
 // RONDO_ABI names the inline namespace that everything lives in. Two plug-ins of one process that
-// were built with different versions, or with a macro that changes what the code does, therefore
-// never run each other's functions.
+// were built with different versions, with a macro that changes what the code does, or one with and
+// one without exceptions, therefore never run each other's functions.
+
+#if __cplusplus < 202002L
+#error "rondo is written in C++20: compile with -std=c++20 or later"
+#endif
 
 #define RONDO_VERSION_MAJOR 0
 #define RONDO_VERSION_MINOR 1
@@ -13,26 +17,32 @@
 
 #define RONDO_DETAIL_STR2(x) #x
 #define RONDO_DETAIL_STR(x) RONDO_DETAIL_STR2(x)
-#define RONDO_DETAIL_ABI4(major, minor, patch, suffix) v##major##_##minor##_##patch##suffix
-#define RONDO_DETAIL_ABI3(major, minor, patch, suffix) \
-    RONDO_DETAIL_ABI4(major, minor, patch, suffix)
+#define RONDO_DETAIL_JOIN2(major, minor, patch, a, b, c) v##major##_##minor##_##patch##a##b##c
+#define RONDO_DETAIL_JOIN(major, minor, patch, a, b, c) \
+    RONDO_DETAIL_JOIN2(major, minor, patch, a, b, c)
 
 /// The version as text: "0.1.0".
 #define RONDO_VERSION                     \
     RONDO_DETAIL_STR(RONDO_VERSION_MAJOR) \
     "." RONDO_DETAIL_STR(RONDO_VERSION_MINOR) "." RONDO_DETAIL_STR(RONDO_VERSION_PATCH)
 
-#if defined(RONDO_NO_ASSERT) && defined(RONDO_TRACE_LOCATIONS)
-#define RONDO_DETAIL_SUFFIX _unchecked_traced
-#elif defined(RONDO_NO_ASSERT)
-#define RONDO_DETAIL_SUFFIX _unchecked
-#elif defined(RONDO_TRACE_LOCATIONS)
-#define RONDO_DETAIL_SUFFIX _traced
+#ifdef RONDO_NO_ASSERT
+#define RONDO_DETAIL_ASSERT _unchecked
 #else
-#define RONDO_DETAIL_SUFFIX
+#define RONDO_DETAIL_ASSERT
+#endif
+#ifdef RONDO_TRACE_LOCATIONS
+#define RONDO_DETAIL_TRACE _traced
+#else
+#define RONDO_DETAIL_TRACE
+#endif
+#ifdef __cpp_exceptions
+#define RONDO_DETAIL_RAISE
+#else
+#define RONDO_DETAIL_RAISE _noexcept
 #endif
 
 /// The inline namespace of this version and of the macros that it was built with.
 #define RONDO_ABI                                                                    \
-    RONDO_DETAIL_ABI3(RONDO_VERSION_MAJOR, RONDO_VERSION_MINOR, RONDO_VERSION_PATCH, \
-                      RONDO_DETAIL_SUFFIX)
+    RONDO_DETAIL_JOIN(RONDO_VERSION_MAJOR, RONDO_VERSION_MINOR, RONDO_VERSION_PATCH, \
+                      RONDO_DETAIL_ASSERT, RONDO_DETAIL_TRACE, RONDO_DETAIL_RAISE)

@@ -71,14 +71,17 @@ class Handler;
 
 namespace detail {
 
-// A callable that can be seen to hold nothing makes an empty handler.
-template <class Function>
-bool holds_nothing(Function* function) noexcept {
-    return function == nullptr;
-}
-template <class Signature, size_t Capacity, class M>
-bool holds_nothing(const Handler<Signature, Capacity, M>& handler) noexcept {
-    return !handler;
+// A callable that can be seen to hold nothing makes an empty handler: a null pointer, an empty
+// Handler, a std::function without a target. A lambda turns into a pointer, and is never empty.
+template <class F>
+bool holds_nothing(const F& callable) noexcept {
+    if constexpr (std::is_pointer_v<F> || std::is_member_pointer_v<F>) {
+        return callable == nullptr;
+    } else if constexpr (requires { static_cast<bool>(callable); } && !requires { +callable; }) {
+        return !static_cast<bool>(callable);
+    } else {
+        return false;
+    }
 }
 
 }  // namespace detail
@@ -133,9 +136,7 @@ private:
         using Fn = std::decay_t<F>;
         static_assert(CallableWithTail<Fn, Args...>,
                       "a handler's callable takes its arguments, or only the last few of them");
-        if constexpr (requires { detail::holds_nothing(callable); }) {
-            if (detail::holds_nothing(callable)) return;
-        }
+        if (detail::holds_nothing<Fn>(callable)) return;
         if constexpr (!CallableWithTail<Fn, Args...>) {
             return;  // one error is enough
         } else if constexpr (detail::fits_in_place<Fn, Capacity>) {

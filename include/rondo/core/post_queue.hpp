@@ -78,8 +78,8 @@ public:
     bool post_shared(F&& f);
 
     /// Ends the current sleep, or does nothing if the loop is awake. What the caller wrote before
-    /// is seen by the loop before it sleeps again. True: woke it. Threads: any, as long as the loop
-    /// exists.
+    /// is seen by the loop before it sleeps again. True: woke it.
+    /// Threads: any, as long as the loop exists.
     bool poke() noexcept;
 
     /// True while a producer exists that keeps the loop alive.
@@ -190,9 +190,10 @@ private:
     bool abandoned_ = false;
 };
 
-/// One thread's door to the queue. A copy is a new producer of the same kind, for another thread.
-/// A producer that was moved from, or default-constructed, answers loop_gone.
-/// Lifetime: may outlive the loop. Threads: externally synchronised.
+/// One thread's door to the queue. A copy is a new producer of the same kind, for another thread. A
+/// producer that was moved from, or default-constructed, answers loop_gone.
+/// Lifetime: may outlive the loop.
+/// Threads: externally synchronised.
 template <Memory M>
 class PostQueue<M>::Producer {
 public:

@@ -15,7 +15,9 @@
 #include <type_traits>
 #include <utility>
 
+#include <rondo/config/assert.hpp>
 #include <rondo/config/version.hpp>
+#include <rondo/core/handler.hpp>
 #include <rondo/core/memory.hpp>
 
 namespace rondo::inline RONDO_ABI::detail {
@@ -43,6 +45,7 @@ struct alignas(64) TaskNode {
         using Closure = std::decay_t<F>;
         static_assert(std::is_invocable_v<Closure&>,
                       "a task is called without arguments: void(), such as [] { ... }");
+        RONDO_ASSERT(!holds_nothing<Closure>(f), "an empty task was given: give it a callable");
         if constexpr (fits<Closure>) {
             ::new (static_cast<void*>(closure)) Closure(std::forward<F>(f));
             operate = &operate_inside<Closure>;

@@ -136,6 +136,8 @@ private:
     [[gnu::cold, gnu::noinline]] TaskNode* new_slab() noexcept {
         void* place = M::allocate(sizeof(Slab), alignof(Slab));
         if (place == nullptr) return nullptr;
+        RONDO_ASSERT(reinterpret_cast<uintptr_t>(place) % alignof(Slab) == 0,
+                     "the Memory policy must honour the alignment that it is asked for");
         Slab* slab = ::new (place) Slab;
         slab->returned = 0;
         static_cast<void>(chain(*slab));

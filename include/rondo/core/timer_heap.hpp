@@ -136,7 +136,8 @@ public:
         return true;
     }
 
-    /// No timer becomes due before this instant; Instant::max() if there is none. Cost: O(1).
+    /// No timer becomes due before this instant; Instant::max() if there is none.
+    /// Cost: O(1).
     Instant not_before() const noexcept {
         return scheduled_ == 0 ? Instant::max() : Instant(nodes_[root].key);
     }

@@ -50,6 +50,12 @@ public:
         }
     }
 
+    /// Calls f(pid, fd) for each.
+    template <class F>
+    void for_each(F&& f) {
+        records_.for_each([&f](SlabKey, const Record& record) { f(record.pid, record.fd); });
+    }
+
     bool valid(SlabKey key) noexcept { return records_.find(key) != nullptr; }
 
     void clear() noexcept {

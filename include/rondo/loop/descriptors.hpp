@@ -217,7 +217,8 @@ public:
     /// Calls the handlers of the batch, from where an exception, a stop or a nested turn has left
     /// it. Returns how many were called.
     size_t dispatch() {
-        Frame frame(state_, *this);
+        TurnState& state = state_;
+        Frame frame(state, *this);
         const bool nested = frame.outer != nullptr;
         size_t ran = 0;
         while (next_ != end_) {
@@ -231,7 +232,10 @@ public:
             const auto bits = static_cast<uint8_t>(event.readiness());
             if ((bits & slot->plain) == bits && !nested) [[likely]] {
                 ++ran;
-                if (!call(frame, slot->read, token.fd(), static_cast<Readiness>(bits))) break;
+                frame.closure = slot->read;
+                slot->read->call(token.fd(), static_cast<Readiness>(bits));
+                if (state.unusual() && !frame.settle()) [[unlikely]]
+                    break;
             } else if (!deliver_with_care(frame, *slot, token.fd(), bits, ran)) {
                 break;
             }

@@ -47,6 +47,7 @@ template <Poller P, LoopObserver Observer = NoObserver, Memory M = Malloc>
 class EventLoop {
 public:
     using Poller = P;
+    using MemoryPolicy = M;
     using IoHandler = BasicIoHandler<M>;
     using Task = BasicTask<M>;
     using SignalHandler = BasicSignalHandler<M>;
@@ -69,10 +70,14 @@ public:
 
     // Descriptors ------------------------------------------------------------------------------
 
-    /// Watches `fd`. One handler for both directions is called once per turn with all that is
-    /// ready. Lifetime: the descriptor stays the caller's; remove() it before closing it. Threads:
-    /// loop thread. Errors: EBADF, EEXIST if it is watched already, ENOMEM, and what the poller
-    /// says (P2). Cost: one system call.
+    /// Watches `fd`, which should be non-blocking: readiness is a hint, and a handler that blocks
+    /// holds up everybody. One handler for both directions is called once per turn with all that is
+    /// ready.
+    /// Lifetime: the descriptor stays the caller's; remove() it before closing it.
+    /// Threads: loop thread.
+    /// Errors: EBADF, EEXIST if it is watched already (or its number was when it was closed without
+    /// remove()), ENOMEM, and what the poller says (P2).
+    /// Cost: one system call.
     Result<void> add(int fd, Interest interest, IoHandler handler, Where where = Where::here()) {
         if (refuse()) return closing_error("add", fd);
         return descriptors_.add(fd, interest, handler, nullptr, 0, where);
@@ -87,8 +92,8 @@ public:
     /// Changes the directions that are watched. Its modes (edge, oneshot, write_first) stay.
     /// Threads: loop thread.
     /// Errors: asserts that `fd` is watched. A change that the poller refuses later reaches the
-    /// handler as Readiness::error. Cost: no system call; merged with other changes and applied
-    /// before the next wait.
+    /// handler as Readiness::error.
+    /// Cost: no system call; merged with other changes and applied before the next wait.
     void modify(int fd, Interest interest) noexcept {
         if (refuse()) return;
         descriptors_.modify(fd, interest);
@@ -108,7 +113,8 @@ public:
 
     /// Ends the registration at once, also in the kernel, and also for events of the current batch.
     /// Does nothing if there is none.
-    /// Threads: loop thread. Cost: one system call.
+    /// Threads: loop thread.
+    /// Cost: one system call.
     void remove(int fd) noexcept {
         if (!refuse()) descriptors_.remove(fd);
     }
@@ -132,21 +138,24 @@ public:
     // Timers -----------------------------------------------------------------------------------
 
     /// Calls `handler` once, not earlier than `delay` from now. A handler that returns a Duration
-    /// is called again that long after it returned, until it returns rondo::never. Threads: loop
-    /// thread. Errors: the id tests false if memory is out. Cost: a clock read and O(log n); no
-    /// allocation after warm-up for closures of up to 32 bytes.
+    /// is called again that long after it returned, until it returns rondo::never.
+    /// Threads: loop thread.
+    /// Errors: the id tests false if memory is out.
+    /// Cost: a clock read and O(log n); no allocation after warm-up for closures of up to 32 bytes.
     template <class F>
     TimerId after(Duration delay, F&& handler, Where where = Where::here()) {
         return at(poller_.now() + delay, static_cast<F&&>(handler), where);
     }
-    /// The same at a deadline on the clock of now(); reads no clock.
+    /// The same at a deadline on the clock of now(): `at(loop.now() + 1s, f)`. Reads no clock.
     template <class F>
     TimerId at(Instant deadline, F&& handler, Where where = Where::here()) {
         return start<detail::TimerRule>(static_cast<F&&>(handler), deadline, 0, where);
     }
-    /// Calls `handler` at a fixed rate, the first time after one period. Ticks that are missed
-    /// because the loop was busy collapse into the next one, which may be told how many they were.
-    /// Threads: loop thread. Errors: as after(). A period under 1 ns counts as 1 ns.
+    /// Calls `handler` at a fixed rate, the first time after one period, until it is cancelled.
+    /// Ticks that are missed because the loop was busy collapse into the next one, which may be
+    /// told how many they were.
+    /// Threads: loop thread.
+    /// Errors: as after(). A period under 1 ns counts as 1 ns.
     template <class F>
     TimerId every(Duration period, F&& handler, Where where = Where::here()) {
         const int64_t ns = period.ns() > 0 ? period.ns() : 1;
@@ -154,13 +163,15 @@ public:
                                        where);
     }
 
-    /// Ends a timer. True: a run was prevented. A stale id is harmless.
-    /// Threads: loop thread. Cost: O(1) now, its share of O(log n) later.
+    /// Ends a timer. True: a run was prevented. A stale id of this loop is harmless.
+    /// Threads: loop thread.
+    /// Cost: O(1) now, its share of O(log n) later.
     bool cancel(TimerId id) noexcept { return !refuse() && timers_.cancel(id); }
 
     /// Moves a timer, a fired one too while its handler runs. False if it is gone. The form with an
     /// Instant reads no clock: `rearm(id, loop.now() + 60s)` is the one for idle timeouts.
-    /// Threads: loop thread. Cost: a later deadline is a store.
+    /// Threads: loop thread.
+    /// Cost: a later deadline is a store.
     bool rearm(TimerId id, Duration delay) noexcept { return rearm(id, poller_.now() + delay); }
     bool rearm(TimerId id, Instant deadline) noexcept {
         if (refuse()) return false;
@@ -180,12 +191,16 @@ public:
 
     /// A timer that ends with its owner.
     /// Threads: loop thread.
-    Timer timer() noexcept { return Timer(*this); }
+    Timer timer() noexcept {
+        static_cast<void>(refuse());
+        return Timer(*this);
+    }
 
     // Tasks and other threads ------------------------------------------------------------------
 
     /// Runs `task` in this turn's task phase; one deferred by a task runs in the next turn.
-    /// Threads: loop thread. Errors: false if memory is out.
+    /// Threads: loop thread.
+    /// Errors: false if memory is out.
     template <class F>
     bool defer(F&& task) {
         if (refuse()) return false;
@@ -197,8 +212,10 @@ public:
         }
     }
 
-    /// Runs `task` once on the loop's thread. The shared door: a Remote is three times faster.
-    /// Threads: any thread, while the loop exists. Errors: false if memory is out.
+    /// Runs `task` once on the loop's thread. The shared door: a Remote is three times faster, and
+    /// keeps run() from returning before its owner has posted.
+    /// Threads: any thread, while the loop exists.
+    /// Errors: false if memory is out.
     template <class F>
     bool post(F&& task) {
         if constexpr (detail::TaskRule::template check<F>()) {
@@ -209,21 +226,24 @@ public:
     }
 
     /// A door for one other thread. It keeps run() going until it is destroyed or put in the
-    /// background. Threads: any thread, while the loop exists.
+    /// background.
+    /// Threads: any thread, while the loop exists.
     Remote remote() noexcept { return Remote(queue_->producer()); }
 
     // Hooks, signals, children -----------------------------------------------------------------
 
     /// Runs `task` in every turn before the interests are applied and the deadline is computed.
-    /// Threads: loop thread. Errors: the hook tests false if memory is out.
+    /// Threads: loop thread.
+    /// Errors: the hook tests false if memory is out.
     Hook before_sleep(Task task) noexcept { return hook(detail::HookTime::before_sleep, task); }
     /// Runs `task` in every turn after the wait; paired with before_sleep. A hook that throws ends
     /// its phase: the hooks after it miss it, and the next turn begins with before_sleep.
     Hook after_sleep(Task task) noexcept { return hook(detail::HookTime::after_sleep, task); }
 
     /// Calls `handler` on the loop's thread when `signal` has arrived; several arrivals may be one
-    /// call. Doesn't keep run() going. Threads: loop thread. Errors: EINVAL, ENOMEM, and what the
-    /// system says.
+    /// call. Doesn't keep run() going.
+    /// Threads: loop thread.
+    /// Errors: EINVAL, ENOMEM, and what the system says.
     Result<Watch> on_signal(int signal, SignalHandler handler, Where where = Where::here()) {
         if (refuse()) return closing_error("on_signal", signal);
         auto key = signals_.add(signal, handler, where);
@@ -231,8 +251,8 @@ public:
         return Watch(*this, Watch::Kind::signal, *key);
     }
     /// Calls `handler` once when the child process has ended, and reaps it.
-    /// Threads: loop thread. Errors: ECHILD or ESRCH if `pid` is no child, ENOMEM, what the system
-    /// says.
+    /// Threads: loop thread.
+    /// Errors: ECHILD or ESRCH if `pid` is no child, ENOMEM, what the system says.
     Result<Watch> on_child(int pid, ChildHandler handler, Where where = Where::here()) {
         if (refuse()) return closing_error("on_child", pid);
         auto key = children_.add(pid, handler, where);
@@ -253,25 +273,31 @@ public:
     // Running ----------------------------------------------------------------------------------
 
     /// Turns until stop() or until nothing is left that could wake it: no foreground watch, timer,
-    /// child or Remote, and no task. Returns how many handlers ran. Threads: makes the calling
-    /// thread the loop's. Errors: asserts that it isn't called by a handler.
+    /// child or Remote, and no task. (Signal watches and hooks keep nothing going.) Returns how
+    /// many handlers ran, the loop's own for signals included.
+    /// Threads: makes the calling thread the loop's.
+    /// Errors: asserts that it isn't called by a handler.
     size_t run();
-    /// One turn; waits if nothing is ready, unless nothing is left that could wake it.
+    /// One turn; waits if nothing is ready, unless nothing is left that could wake it. Otherwise as
+    /// run().
     size_t run_once(Phases phases = Phases::all);
     /// One turn without waiting. The only one that a handler may call: it first finishes what is
     /// left of the outer turn, never enters a running handler, and doesn't consume a stop.
+    /// Threads: as run(); nested, the loop's.
     size_t poll(Phases phases = Phases::all);
-    /// Turns until stop(), until nothing is left, or for `duration`.
+    /// Turns until stop(), until nothing is left, or for `duration`. Otherwise as run().
     size_t run_for(Duration duration);
 
     /// Makes the current run, or the next one, return after the running handler. The rest of the
-    /// turn is kept for the next one. Threads: any thread, while the loop exists.
+    /// turn is kept for the next one.
+    /// Threads: any thread, while the loop exists.
     void stop() noexcept {
         state_.note(detail::TurnState::stop);
         queue_->poke();
     }
 
-    /// The time of this turn: read on first use, the same until the next wait.
+    /// The time of this turn: read on first use, the same until the next wait. While the loop isn't
+    /// running it is read by each call.
     /// Threads: loop thread.
     Instant now() noexcept;
 
@@ -293,7 +319,8 @@ public:
     }
 
     /// In the child after fork: gives up the kernel objects that the parent shares. Afterwards the
-    /// loop can only be destroyed, which makes no system call. Threads: loop thread.
+    /// loop can only be destroyed, which makes no system call.
+    /// Threads: loop thread.
     void abandon() noexcept;
 
     /// Tells what keeps the loop going, line by line, to `sink(std::string_view)`: every watch,
@@ -302,6 +329,8 @@ public:
     template <class Sink>
     void dump(Sink&& sink);
 
+    /// The socket calls of the poller's world.
+    /// Threads: loop thread, as the next three.
     typename P::Sockets& sockets() noexcept { return poller_.sockets(); }
     P& poller() noexcept { return poller_; }
     Observer& observer() noexcept { return observer_; }
@@ -321,7 +350,8 @@ private:
     void ask(Instant deadline);
     size_t run_tasks();
     bool rest_left(Phases phases) const noexcept;
-    bool alive() const noexcept;
+    bool alive() const noexcept { return state_.alive != 0 || busy(); }
+    bool busy() const noexcept;
     bool consume_stop() noexcept;
 
     template <class Rule, class F>
@@ -349,6 +379,7 @@ private:
     std::atomic<uintptr_t> owner_{0};  // the thread that runs it; 0: none
     Instant now_;
     bool now_known_ = false;
+    bool abandoned_ = false;
     bool prepared_ = false;  // prepare() has run the before-sleep hooks of the next wait
     bool had_work_ = false;  // the last turn ran a handler
     uint32_t patience_ = 0;  // turns to block at once, because asking first was in vain

@@ -44,7 +44,9 @@ concept TimerCallable = CallableWithTail<F, TimerId> && requires(std::decay_t<F>
     requires detail::AgainAfter<decltype(detail::CallTail<std::decay_t<F>, TimerId>::call(f, id))>;
 };
 template <class F>
-concept TickCallable = CallableWithTail<F, Tick>;
+concept TickCallable = CallableWithTail<F, Tick> && requires(std::decay_t<F>& f, Tick tick) {
+    { detail::CallTail<std::decay_t<F>, Tick>::call(f, tick) } -> std::same_as<void>;
+};
 template <class F>
 concept SignalCallable = CallableWithTail<F, int>;
 template <class F>
@@ -81,7 +83,9 @@ struct TimerRule {
 struct TickRule {
     template <class F>
     static constexpr bool check() {
-        static_assert(TickCallable<F>, "a periodic handler is called as f() or f(rondo::Tick)");
+        static_assert(TickCallable<F>,
+                      "a periodic handler is called as f() or f(rondo::Tick), and returns nothing; "
+                      "cancel(tick.id) ends it");
         return TickCallable<F>;
     }
 };
@@ -116,6 +120,8 @@ struct CheckedHandler : Handler<Signature, 48, M> {
 private:
     template <class F>
     static decltype(auto) checked(std::remove_reference_t<F>& callable) {
+        RONDO_ASSERT(!detail::holds_nothing<std::decay_t<F>>(callable),
+                     "an empty handler was given: give it a callable");
         if constexpr (Rule::template check<F>()) {
             return static_cast<F&&>(callable);
         } else {

@@ -9,10 +9,11 @@
 namespace rondo::inline RONDO_ABI {
 
 /// Move-only owner of one before-sleep or after-sleep task; `typename Loop::Hook` is the name to
-/// use. Lifetime: must not outlive the loop (asserted). Tests false if memory was out. Threads:
-/// loop thread.
+/// use.
+/// Lifetime: must not outlive the loop (asserted). Tests false if memory was out.
+/// Threads: loop thread.
 template <class Loop>
-class BasicHook {
+class [[nodiscard("keep it: the hook ends with it")]] BasicHook {
 public:
     BasicHook() noexcept = default;
     BasicHook(Loop& loop, typename Loop::HookRecord* record) noexcept

@@ -14,7 +14,7 @@ namespace rondo::inline RONDO_ABI {
 /// Lifetime: may outlive the loop, and is told so.
 /// Threads: any one thread at a time. A copy belongs to whoever it is given to.
 template <Memory M = Malloc>
-class BasicRemote {
+class [[nodiscard("keep it: the Remote ends with it")]] BasicRemote {
 public:
     BasicRemote() noexcept = default;
     explicit BasicRemote(typename detail::PostQueue<M>::Producer producer) noexcept

@@ -15,7 +15,7 @@ namespace rondo::inline RONDO_ABI {
 /// Lifetime: must not outlive the loop (asserted).
 /// Threads: loop thread.
 template <class Loop>
-class BasicTimer {
+class [[nodiscard("keep it: the timer ends with it")]] BasicTimer {
 public:
     BasicTimer() noexcept = default;
     explicit BasicTimer(Loop& loop) noexcept : loop_(&loop) { loop_->count_handle(+1); }

@@ -42,12 +42,11 @@ class Timers {
 public:
     explicit Timers(TurnState& state) noexcept : state_(state) {}
 
-    /// A key that tests false if memory is out, or if there is nothing to call.
+    /// A key that tests false if memory is out.
     template <class Rule, class F>
     TimerId start(F&& f, Instant deadline, int64_t period_ns, Where where) {
-        if constexpr (requires { holds_nothing(f); }) {
-            if (holds_nothing(f)) return {};
-        }
+        RONDO_ASSERT(!holds_nothing<std::decay_t<F>>(f),
+                     "an empty timer handler was given: give it a callable");
         const uint32_t slot = heap_.acquire();
         if (slot == heap_.npos) return {};
         Building building{heap_, slot};

@@ -29,7 +29,8 @@ EventLoop<P, Observer, M>::~EventLoop() {
     timers_.clear();
     descriptors_.clear();
     queue_->close();  // last: until then post() and stop() are legal, also in the destructors above
-    RONDO_ASSERT(handles_ == 0, "destroy every Watch, Timer and Hook before the loop");
+    RONDO_ASSERT(handles_ == 0,
+                 "destroy every Watch, Timer and Hook (a Listener holds them) before the loop");
 }
 
 // Who runs a loop owns it meanwhile. Only the outermost run changes the owner, and consumes a stop.
@@ -38,6 +39,7 @@ class EventLoop<P, Observer, M>::Entry {
 public:
     explicit Entry(EventLoop& loop) noexcept : loop_(loop), outermost_(!loop.state_.running.any()) {
         if (!outermost_) return;
+        RONDO_ASSERT(!loop.abandoned_, "this loop was abandoned after fork: only destroy it");
         loop_.owner_.store(loop_.poller_.system().thread_token(), std::memory_order_relaxed);
         if (!loop_.state_.sleeping) return;
         loop_.state_.sleeping = false;
@@ -46,7 +48,9 @@ public:
     Entry(const Entry&) = delete;
     Entry& operator=(const Entry&) = delete;
     ~Entry() {
-        if (outermost_) loop_.owner_.store(0, std::memory_order_relaxed);
+        if (!outermost_) return;
+        loop_.now_known_ = false;
+        loop_.owner_.store(0, std::memory_order_relaxed);
     }
     bool outermost() const noexcept { return outermost_; }
 
@@ -202,10 +206,9 @@ bool EventLoop<P, Observer, M>::rest_left(Phases phases) const noexcept {
 }
 
 template <Poller P, LoopObserver Observer, Memory M>
-bool EventLoop<P, Observer, M>::alive() const noexcept {
+bool EventLoop<P, Observer, M>::busy() const noexcept {
     // In this order: a Remote that posts and goes has posted before it is seen to be gone.
-    return state_.alive != 0 || queue_->has_foreground() || queue_->has_work() ||
-           rest_left(Phases::all);
+    return queue_->has_foreground() || queue_->has_work() || rest_left(Phases::all);
 }
 
 template <Poller P, LoopObserver Observer, Memory M>
@@ -220,7 +223,7 @@ Instant EventLoop<P, Observer, M>::now() noexcept {
     static_cast<void>(refuse());
     if (!now_known_) {
         now_ = poller_.now();
-        now_known_ = true;
+        now_known_ = owner_.load(std::memory_order_relaxed) != 0;
     }
     return now_;
 }
@@ -311,6 +314,7 @@ Instant EventLoop<P, Observer, M>::prepare() {
 
 template <Poller P, LoopObserver Observer, Memory M>
 void EventLoop<P, Observer, M>::abandon() noexcept {
+    abandoned_ = true;
     queue_->abandon();
     poller_.abandon();
 }
@@ -332,12 +336,22 @@ void EventLoop<P, Observer, M>::dump(Sink&& sink) {
         if (directions(slot.interest) == Interest::none) line.append(" nothing");
         say(line.append(slot.has(Slot::background) ? ", background" : ""), slot.where);
     });
+    children_.for_each([&](int pid, int fd) {
+        Text<192> line("child ");
+        sink(line.append(pid).append(" by fd ").append(fd).view());
+    });
     const Instant at = poller_.now();
     timers_.for_each([&](TimerId id, const detail::TimerRecord& record) {
         const bool background = (record.flags & detail::TimerRecord::background) != 0;
-        Text<192> line(record.period_ns != 0 ? "periodic timer in " : "timer in ");
-        line.append(static_cast<long long>((timers_.deadline(id) - at).ns() / 1000000));
-        say(line.append(" ms").append(background ? ", background" : ""), record.where);
+        Text<192> line(record.period_ns != 0 ? "periodic timer" : "timer");
+        const Instant deadline = timers_.deadline(id);
+        if (deadline == Instant::max()) {
+            line.append(": never");
+        } else {
+            line.append(" in ").append(static_cast<long long>((deadline - at).ns() / 1000000));
+            line.append(" ms");
+        }
+        say(line.append(background ? ", background" : ""), record.where);
     });
     if (queue_->has_work()) sink(std::string_view("tasks: waiting"));
     if (queue_->has_foreground()) sink(std::string_view("remotes: in use"));

@@ -16,9 +16,10 @@ namespace rondo::inline RONDO_ABI {
 
 /// Move-only owner of one registration; `typename Loop::Watch` is the name to use.
 /// Lifetime: must not outlive the loop (asserted). Its handler never starts again once it is
-/// destroyed. Threads: loop thread.
+/// destroyed.
+/// Threads: loop thread.
 template <class Loop>
-class BasicWatch {
+class [[nodiscard("keep it: the registration ends with it")]] BasicWatch {
 public:
     /// What it watches.
     enum class Kind : uint8_t { none, fd, signal, child };
@@ -71,8 +72,12 @@ public:
         loop->end_watch(kind, key_);
     }
 
-    /// Gives up ownership: the registration stays until it is removed by its descriptor.
+    /// Gives up ownership of a descriptor's registration, which stays until it is removed by its
+    /// number.
+    /// Errors: asserts that it isn't a signal or child, which nothing else could end.
     void release() noexcept {
+        RONDO_ASSERT(loop_ == nullptr || kind_ == Kind::fd,
+                     "release: a signal or child watch ends only with its Watch");
         if (loop_ != nullptr) std::exchange(loop_, nullptr)->count_handle(-1);
         kind_ = Kind::none;
     }

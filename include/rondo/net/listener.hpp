@@ -33,13 +33,32 @@ struct ListenerCounters {
     size_t errors = 0;    ///< other failures of accept
 };
 
+/// What a Listener calls. It must take the descriptor, which is its to close.
+template <class F>
+concept AcceptCallable = detail::CallableWith<std::decay_t<F>, int, const Endpoint&>;
+
+namespace detail {
+
+struct AcceptRule {
+    template <class F>
+    static constexpr bool check() {
+        static_assert(AcceptCallable<F>,
+                      "a listener's handler is called as f(int fd, const rondo::Endpoint& peer)");
+        return AcceptCallable<F>;
+    }
+};
+
+}  // namespace detail
+
 /// Neither copied nor moved: its watches point at it.
 /// Lifetime: must not outlive the loop; its end closes the listening descriptors, not the accepted
-/// ones. Threads: loop thread.
+/// ones.
+/// Threads: loop thread.
 template <class Loop>
 class Listener {
 public:
-    using Handler = rondo::Handler<void(int fd, const Endpoint& peer)>;
+    using Handler =
+        CheckedHandler<void(int, const Endpoint&), detail::AcceptRule, typename Loop::MemoryPolicy>;
 
     /// `on_accept(fd, peer)` is given every connection; the descriptor is then the user's to close.
     template <class F>
@@ -47,10 +66,7 @@ public:
         : loop_(loop),
           limits_(limits),
           on_accept_(static_cast<F&&>(on_accept)),
-          resume_(loop.timer()) {
-        static_assert(CallableWithTail<F, int, const Endpoint&>,
-                      "a listener's handler is called as f(int fd, const rondo::Endpoint& peer)");
-    }
+          resume_(loop.timer()) {}
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     ~Listener() {
@@ -109,6 +125,7 @@ public:
 
     /// How many endpoints it listens on.
     size_t local_count() const noexcept { return fds_.size(); }
+    /// Accepted, without those that closed() has told of.
     size_t open_connections() const noexcept { return open_; }
     bool paused() const noexcept { return paused_ || full_; }
     const ListenerCounters& counters() const noexcept { return counters_; }
@@ -215,7 +232,7 @@ private:
     const ListenerLimits limits_;
     Handler on_accept_;
     typename Loop::Timer resume_;
-    Array<int> fds_;
+    Array<int, typename Loop::MemoryPolicy> fds_;
     Duration backoff_ = limits_.pause_min;
     ListenerCounters counters_;
     size_t open_ = 0;

@@ -78,7 +78,8 @@ inline int finish_descriptor(int fd) noexcept {
 /// Cost: as many system calls as are named, and no allocation.
 class PosixSockets : public PosixSocketOptions, public PosixSocketTransfer {
 public:
-    /// socket(2). Errors: EAFNOSUPPORT, EMFILE and others.
+    /// socket(2).
+    /// Errors: EAFNOSUPPORT, EMFILE and others.
     static Result<int> open(Family family, SocketKind kind) noexcept {
         constexpr const char* names[] = {"none", "ipv4", "ipv6", "unix"};
         const char* const name = names[static_cast<int>(family)];

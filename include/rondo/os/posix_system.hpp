@@ -21,7 +21,8 @@
 
 namespace rondo::inline RONDO_ABI {
 
-/// How PosixSystem uses this kernel. The older ways that it chooses from work everywhere.
+/// How PosixSystem uses this kernel. The older ways that it chooses from work everywhere. Its table
+/// of signals is the one thing that a poller keeps on the heap besides the loop's Memory.
 struct NativeSystem {
     using Channel = WakeChannel;
     using Memory = Malloc;

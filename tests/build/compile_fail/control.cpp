@@ -13,7 +13,7 @@ void use(Loop& loop, rondo::Remote& remote) {
     static_cast<void>(loop.add(1, rondo::Interest::read, [](int, rondo::Readiness) {}));
     loop.after(rondo::Duration::seconds(1), [](rondo::TimerId) {});
     loop.after(rondo::Duration::seconds(1), [] { return rondo::Duration::seconds(2); });
-    loop.every(rondo::Duration::seconds(1), [&](rondo::Tick) { return ++runs; });
+    loop.every(rondo::Duration::seconds(1), [&](rondo::Tick) { ++runs; });
     loop.defer([&] { return ++runs; });
     static_cast<void>(remote.post([] {}));
     static_cast<void>(loop.on_signal(15, [](int) {}));
