@@ -449,9 +449,9 @@ constexpr bool read_ipv6(TextReader& in, uint8_t* bytes) noexcept {
     }
     if ((gap >= 0) == (count == 8)) return false;  // "::" stands for one group at least
     for (int i = 0; i < count; ++i) {
-        const int at = gap >= 0 && i >= gap ? i + 8 - count : i;
-        bytes[2 * at] = static_cast<uint8_t>(groups[i] >> 8);
-        bytes[2 * at + 1] = static_cast<uint8_t>(groups[i] & 0xff);
+        const auto at = 2 * static_cast<size_t>(gap >= 0 && i >= gap ? i + 8 - count : i);
+        bytes[at] = static_cast<uint8_t>(groups[i] >> 8);
+        bytes[at + 1] = static_cast<uint8_t>(groups[i] & 0xff);
     }
     return true;
 }
@@ -480,7 +480,8 @@ void print_ipv6(Text<N>& out, const uint8_t* bytes) noexcept {
         return print_ipv4(out, bytes + 12);
     }
     const auto group = [bytes](int i) {
-        return static_cast<unsigned>(bytes[2 * i] << 8 | bytes[2 * i + 1]);
+        const auto at = 2 * static_cast<size_t>(i);
+        return static_cast<unsigned>(bytes[at] << 8 | bytes[at + 1]);
     };
     int gap = 8;
     int gap_size = 1;
@@ -3485,7 +3486,7 @@ public:
         if (capacity > SIZE_MAX / sizeof(T)) return false;
         void* const memory = M::allocate(capacity * sizeof(T), alignof(T));
         if (memory == nullptr) return false;
-        if (size_ != 0) memcpy(memory, data_, size_ * sizeof(T));
+        if (size_ != 0) memcpy(memory, static_cast<const void*>(data_), size_ * sizeof(T));
         release();
         data_ = static_cast<T*>(memory);
         capacity_ = capacity;
@@ -3524,7 +3525,8 @@ public:
 
 private:
     void release() noexcept {
-        if (data_ != nullptr) M::release(data_, capacity_ * sizeof(T), alignof(T));
+        if (data_ == nullptr) return;
+        M::release(static_cast<void*>(data_), capacity_ * sizeof(T), alignof(T));
     }
 
     T* data_ = nullptr;
@@ -4047,6 +4049,107 @@ struct Where {
     static constexpr Where here() noexcept { return {}; }
 };
 #endif
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/core/buffer.hpp
+
+// Buffer: bytes in one piece, appended at the back and consumed from the front. It holds what a
+// parser couldn't use yet: a frame is always contiguous, and an empty buffer holds no memory.
+//
+// It refuses to be a ring (a frame would come in two pieces) and never shrinks while it holds
+// bytes.
+
+#include <stddef.h>
+#include <string.h>
+
+#include <cstddef>
+#include <span>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Lifetime: owns its bytes; a span of them is good until the next append or consume.
+/// Threads: externally synchronised.
+/// Cost: append is amortised O(bytes); consume is O(1).
+template <Memory M = Malloc>
+class Buffer {
+public:
+    Buffer() noexcept = default;
+    Buffer(Buffer&& other) noexcept
+        : bytes_(std::exchange(other.bytes_, nullptr)),
+          begin_(std::exchange(other.begin_, 0)),
+          end_(std::exchange(other.end_, 0)),
+          capacity_(std::exchange(other.capacity_, 0)) {}
+    Buffer& operator=(Buffer&& other) noexcept {
+        Buffer taken(std::move(other));
+        std::swap(bytes_, taken.bytes_);
+        std::swap(begin_, taken.begin_);
+        std::swap(end_, taken.end_);
+        std::swap(capacity_, taken.capacity_);
+        return *this;
+    }
+    ~Buffer() { clear(); }
+
+    std::span<const std::byte> data() const noexcept { return {bytes_ + begin_, size()}; }
+    size_t size() const noexcept { return end_ - begin_; }
+    bool empty() const noexcept { return begin_ == end_; }
+
+    /// Copies `more` to the back. False: memory is out, and nothing changed.
+    bool append(std::span<const std::byte> more) noexcept {
+        if (more.empty()) return true;
+        if (!make_room(more.size())) return false;
+        memcpy(bytes_ + end_, more.data(), more.size());
+        end_ += more.size();
+        return true;
+    }
+
+    /// Drops `count` bytes from the front.
+    void consume(size_t count) noexcept {
+        RONDO_ASSERT(count <= size(), "more bytes were consumed than there are");
+        begin_ += count;
+        if (begin_ == end_) clear();
+    }
+
+    /// Drops all bytes and gives the memory back.
+    void clear() noexcept {
+        if (bytes_ != nullptr) M::release(bytes_, capacity_, alignment);
+        bytes_ = nullptr;
+        begin_ = end_ = capacity_ = 0;
+    }
+
+private:
+    static constexpr size_t alignment = alignof(max_align_t);
+    static constexpr size_t capacity_min = 64;
+
+    // Moves to the front what is there before it asks for memory: at most as many bytes as were
+    // consumed since, so appending stays amortised.
+    bool make_room(size_t count) noexcept {
+        if (count <= capacity_ - end_) return true;
+        const size_t held = size();
+        if (count > SIZE_MAX / 2 - held) return false;
+        if (held + count <= capacity_ && begin_ >= held) {
+            memcpy(bytes_, bytes_ + begin_, held);
+        } else {
+            size_t capacity = capacity_ < capacity_min ? capacity_min : capacity_;
+            while (capacity < held + count) capacity *= 2;
+            auto* const bytes = static_cast<std::byte*>(M::allocate(capacity, alignment));
+            if (bytes == nullptr) return false;
+            if (held != 0) memcpy(bytes, bytes_ + begin_, held);
+            if (bytes_ != nullptr) M::release(bytes_, capacity_, alignment);
+            bytes_ = bytes;
+            capacity_ = capacity;
+        }
+        begin_ = 0;
+        end_ = held;
+        return true;
+    }
+
+    std::byte* bytes_ = nullptr;
+    size_t begin_ = 0;
+    size_t end_ = 0;
+    size_t capacity_ = 0;
+};
 
 }  // namespace rondo::inline RONDO_ABI
 
@@ -4680,7 +4783,8 @@ public:
 
     /// A free node; nullptr: out of memory.
     TaskNode* take(TaskPool<M>& pool) noexcept {
-        if (top_ == nullptr && (top_ = pool.pop_bundle()) == nullptr) return nullptr;
+        if (top_ == nullptr) top_ = pool.pop_bundle();
+        if (top_ == nullptr) return nullptr;
         TaskNode* node = top_;
         top_ = node->next;
         return node;
@@ -5134,7 +5238,7 @@ class Running {
 public:
     /// One level of calling. `closure` is what runs now; null between calls.
     struct Frame {
-        Frame(Running& running) noexcept : running_(running), outer(running.top_) {
+        explicit Frame(Running& running) noexcept : running_(running), outer(running.top_) {
             running.top_ = this;
         }
         Frame(const Frame&) = delete;
@@ -5176,6 +5280,220 @@ private:
 };
 
 }  // namespace rondo::inline RONDO_ABI::detail
+
+// ---- rondo/core/send_queue.hpp
+
+// SendQueue: bytes on their way out, in the order in which they were sent. What is copied gathers
+// in chunks of 4 KiB, so that many small replies leave in few pieces; a string or a vector that is
+// moved in is queued as it is. gather() names the pieces for one writev, consume() drops what has
+// been written.
+//
+// Chunks come from a pool that the queues of one loop share: a queue that is empty holds no memory,
+// and after warm-up small replies need no allocation.
+
+#include <stddef.h>
+#include <string.h>
+
+#include <concepts>
+#include <cstddef>
+#include <new>
+#include <span>
+#include <type_traits>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+/// What can be queued without a copy when it is moved in: it owns contiguous bytes, or values that
+/// are as good as bytes. A view doesn't own what it shows.
+template <class Owner>
+concept OwnsBytes =
+    !std::is_reference_v<Owner> && !std::is_const_v<Owner> &&
+    !std::is_trivially_copyable_v<Owner> && std::is_nothrow_move_constructible_v<Owner> &&
+    requires(const Owner& owner) {
+        { owner.size() } -> std::convertible_to<size_t>;
+        requires std::is_trivially_copyable_v<std::remove_pointer_t<decltype(owner.data())>>;
+    };
+
+namespace detail {
+
+/// One piece of a queue. `end` destroys it; a chunk, whose bytes follow it, has none.
+struct SendPiece {
+    SendPiece* next;
+    const std::byte* begin;
+    size_t size;
+    size_t room;  // behind the bytes of a chunk
+    void (*end)(SendPiece*) noexcept;
+    size_t allocated;
+};
+
+}  // namespace detail
+
+/// Free chunks for the queues of one thread.
+/// Lifetime: must outlive the queues that use it.
+/// Threads: externally synchronised.
+template <Memory M = Malloc>
+class SendPool {
+public:
+    static constexpr size_t chunk_bytes = 4096;
+    static constexpr size_t kept_max = 64;  // chunks that are kept for the next time
+
+    SendPool() noexcept = default;
+    SendPool(const SendPool&) = delete;
+    SendPool& operator=(const SendPool&) = delete;
+    ~SendPool() {
+        while (free_ != nullptr) {
+            Piece* const piece = free_;
+            free_ = piece->next;
+            M::release(piece, chunk_bytes, alignof(Piece));
+        }
+    }
+
+    /// An empty chunk with room for `bytes` at least; nullptr if memory is out.
+    detail::SendPiece* take(size_t bytes) noexcept {
+        if (bytes <= chunk_room && free_ != nullptr) {
+            Piece* const piece = free_;
+            free_ = piece->next;
+            --kept_;
+            return reset(piece, chunk_bytes);
+        }
+        if (bytes > SIZE_MAX / 2) return nullptr;
+        const size_t size = bytes <= chunk_room ? chunk_bytes : bytes + sizeof(Piece);
+        void* const memory = M::allocate(size, alignof(Piece));
+        return memory == nullptr ? nullptr : reset(::new (memory) Piece, size);
+    }
+    void give_back(detail::SendPiece* piece) noexcept {
+        if (piece->allocated != chunk_bytes || kept_ == kept_max) {
+            M::release(piece, piece->allocated, alignof(Piece));
+            return;
+        }
+        piece->next = free_;
+        free_ = piece;
+        ++kept_;
+    }
+
+private:
+    using Piece = detail::SendPiece;
+    static constexpr size_t chunk_room = chunk_bytes - sizeof(Piece);
+
+    static Piece* reset(Piece* piece, size_t allocated) noexcept {
+        *piece = {nullptr, reinterpret_cast<std::byte*>(piece + 1),
+                  0,       allocated - sizeof(Piece),
+                  nullptr, allocated};
+        return piece;
+    }
+
+    Piece* free_ = nullptr;
+    size_t kept_ = 0;
+};
+
+/// Lifetime: clear() it before it is destroyed (asserted); the pool is an argument, not a member.
+/// Threads: externally synchronised.
+/// Cost: append copies; append_owned moves; gather is O(pieces).
+template <Memory M = Malloc>
+class SendQueue {
+public:
+    using Pool = SendPool<M>;
+
+    SendQueue() noexcept = default;
+    SendQueue(const SendQueue&) = delete;
+    SendQueue& operator=(const SendQueue&) = delete;
+    ~SendQueue() { RONDO_ASSERT(first_ == nullptr, "clear a SendQueue before its end"); }
+
+    size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }
+
+    /// Copies `bytes` to the end. False: memory is out, and nothing changed.
+    bool append(Pool& pool, std::span<const std::byte> bytes) noexcept {
+        const size_t room = first_ != nullptr ? last_->room : 0;
+        const size_t fitting = bytes.size() < room ? bytes.size() : room;
+        Piece* more = nullptr;
+        if (fitting < bytes.size()) {
+            more = pool.take(bytes.size() - fitting);
+            if (more == nullptr) return false;
+        }
+        if (fitting != 0) fill(last_, bytes.first(fitting));
+        if (more != nullptr) {
+            fill(more, bytes.subspan(fitting));
+            link(more);
+        }
+        return true;
+    }
+
+    /// Takes `owner` over and sends the bytes that it owns. False: memory is out, and `owner` is as
+    /// before.
+    template <OwnsBytes Owner>
+    bool append_owned(Owner&& owner) noexcept {
+        if (owner.size() == 0) return true;
+        void* const memory = M::allocate(sizeof(Owned<Owner>), alignof(Owned<Owner>));
+        if (memory == nullptr) return false;
+        auto* const piece = ::new (memory) Owned<Owner>{{}, static_cast<Owner&&>(owner)};
+        const auto bytes = std::as_bytes(std::span(std::as_const(piece->owner)));
+        static_cast<Piece&>(*piece) = {nullptr, bytes.data(),           bytes.size(),
+                                       0,       &Owned<Owner>::destroy, sizeof(Owned<Owner>)};
+        size_ += bytes.size();
+        link(piece);
+        return true;
+    }
+
+    /// Names the first pieces, as many as fit into `parts`. Returns how many.
+    size_t gather(std::span<ConstBuffer> parts) const noexcept {
+        size_t count = 0;
+        for (const Piece* piece = first_; piece != nullptr && count < parts.size();
+             piece = piece->next) {
+            parts[count++] = {piece->begin, piece->size};
+        }
+        return count;
+    }
+
+    /// Drops `count` bytes from the front.
+    void consume(Pool& pool, size_t count) noexcept {
+        RONDO_ASSERT(count <= size_, "more bytes were consumed than there are");
+        size_ -= count;
+        while (first_ != nullptr && count >= first_->size) {
+            Piece* const piece = first_;
+            count -= piece->size;
+            first_ = piece->next;
+            piece->end != nullptr ? piece->end(piece) : pool.give_back(piece);
+        }
+        if (count == 0) return;
+        first_->begin += count;
+        first_->size -= count;
+    }
+
+    void clear(Pool& pool) noexcept { consume(pool, size_); }
+
+private:
+    using Piece = detail::SendPiece;
+
+    template <class Owner>
+    struct Owned : Piece {
+        Owner owner;
+
+        static void destroy(Piece* piece) noexcept {
+            auto* const self = static_cast<Owned*>(piece);
+            self->~Owned();
+            M::release(self, sizeof(Owned), alignof(Owned));
+        }
+    };
+
+    void fill(Piece* piece, std::span<const std::byte> bytes) noexcept {
+        memcpy(const_cast<std::byte*>(piece->begin) + piece->size, bytes.data(), bytes.size());
+        piece->size += bytes.size();
+        piece->room -= bytes.size();
+        size_ += bytes.size();
+    }
+
+    void link(Piece* piece) noexcept {
+        (first_ != nullptr ? last_->next : first_) = piece;
+        last_ = piece;
+    }
+
+    Piece* first_ = nullptr;
+    Piece* last_ = nullptr;  // meaningful only while first_ is set
+    size_t size_ = 0;
+};
+
+}  // namespace rondo::inline RONDO_ABI
 
 // ---- rondo/core/slab.hpp
 
@@ -5597,7 +5915,7 @@ private:
     };
     static_assert(sizeof(Slot) == 24);
 
-    static constexpr uint32_t arity = 8;
+    static constexpr uint32_t arity = 8;         // least_of_group() is written for it
     static constexpr uint32_t root = arity - 1;  // so that groups of children start at multiples
     static constexpr uint32_t ahead = 6;  // how many due timers before its turn a record is fetched
     // 2^28 timers, so that eight times a position fits 32 bits; 2^22 where memory has 32 bits.
@@ -5649,6 +5967,7 @@ private:
 
     // A knock-out of three rounds, in arithmetic: which child is the least can't be predicted.
     uint32_t least_of_group(uint32_t first) const noexcept {
+        static_assert(arity == 8, "another arity needs another knock-out");
         struct Entry {
             int64_t key;
             uint32_t index;
@@ -6202,7 +6521,7 @@ public:
             if (write != nullptr) closures_.destroy(write);
             return added;
         }
-        slot->read = read;
+        slot->read = read;  // NOLINT(clang-analyzer-core.NullDereference): without a slot !added
         slot->write = write;
         slot->interest = slot->applied = interest;
         slot->where = where;
@@ -6940,6 +7259,75 @@ private:
 using Remote = BasicRemote<>;
 
 }  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/loop/scratch.hpp
+
+// Scratch: large buffers to read into, shared by everything on a loop. Whoever reads takes one for
+// the length of a call; a nested turn that reads meanwhile gets another, so bytes that somebody is
+// looking at never change. Buffers are kept for the next time: one for each level of nesting.
+
+#include <stddef.h>
+
+#include <cstddef>
+#include <new>
+#include <span>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI::detail {
+
+template <Memory M>
+class Scratch {
+    struct Block {
+        Block* next;
+    };
+
+public:
+    // As much as a socket holds: with less, bulk is cut into more system calls.
+    static constexpr size_t bytes = 256 * 1024;
+
+    Scratch() noexcept = default;
+    Scratch(const Scratch&) = delete;
+    Scratch& operator=(const Scratch&) = delete;
+    ~Scratch() {
+        while (free_ != nullptr) {
+            Block* const block = std::exchange(free_, free_->next);
+            M::release(block, bytes, alignof(Block));
+        }
+    }
+
+    /// Holds one buffer; empty if memory is out.
+    /// Lifetime: must not outlive the Scratch.
+    class Lease {
+    public:
+        explicit Lease(Scratch& scratch) noexcept : scratch_(scratch), block_(scratch.take()) {}
+        Lease(const Lease&) = delete;
+        Lease& operator=(const Lease&) = delete;
+        ~Lease() {
+            if (block_ == nullptr) return;
+            block_->next = scratch_.free_;
+            scratch_.free_ = block_;
+        }
+
+        std::span<std::byte> span() const noexcept {
+            return {reinterpret_cast<std::byte*>(block_), block_ != nullptr ? bytes : 0};
+        }
+
+    private:
+        Scratch& scratch_;
+        Block* block_;
+    };
+
+private:
+    Block* take() noexcept {
+        if (free_ != nullptr) return std::exchange(free_, free_->next);
+        void* const memory = M::allocate(bytes, alignof(Block));
+        return memory == nullptr ? nullptr : ::new (memory) Block{nullptr};
+    }
+
+    Block* free_ = nullptr;
+};
+
+}  // namespace rondo::inline RONDO_ABI::detail
 
 // ---- rondo/loop/signals.hpp
 
@@ -7843,6 +8231,8 @@ public:
     /// The socket calls of the poller's world.
     /// Threads: loop thread, as the next three.
     typename P::Sockets& sockets() noexcept { return poller_.sockets(); }
+    /// Large buffers to read into, one for each level of nested turns.
+    detail::Scratch<M>& scratch() noexcept { return scratch_; }
     P& poller() noexcept { return poller_; }
     Observer& observer() noexcept { return observer_; }
     /// How often the kernel's set had to be made anew, because a descriptor was closed without
@@ -7886,6 +8276,7 @@ private:
     detail::Hooks<M> hooks_{state_};
     detail::Signals<P, M> signals_{poller_, state_, descriptors_};
     detail::Children<P, M> children_{poller_, descriptors_};
+    detail::Scratch<M> scratch_;
     detail::PostQueue<M>* queue_;
     std::atomic<uintptr_t> owner_{0};  // the thread that runs it; 0: none
     Instant now_;
@@ -8260,6 +8651,1009 @@ void EventLoop<P, Observer, M>::dump(Sink&& sink) {
 
 }  // namespace rondo::inline RONDO_ABI
 
+// ---- rondo/net/connection_options.hpp
+
+// How connections behave, and what they count.
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace rondo::inline RONDO_ABI {
+
+/// The same for all connections of a group.
+struct ConnectionOptions {
+    /// Above this many unsent bytes a connection is full, until they have fallen to the low-water
+    /// mark.
+    size_t high_water = 1024 * 1024;
+    size_t low_water = 256 * 1024;
+    /// A connection with more unsent bytes is ended with ENOBUFS: others may send to it what it
+    /// never reads. 0: no limit.
+    size_t unsent_max = 0;
+    /// A connection whose handler leaves more bytes than this unconsumed is ended with EMSGSIZE.
+    size_t unconsumed_max = 1024 * 1024;
+
+    Duration idle_timeout = never;                  ///< nothing moved in either direction
+    Duration read_timeout = never;                  ///< nothing came, although it was reading
+    Duration write_timeout = never;                 ///< bytes wait, and none could be sent
+    Duration close_timeout = Duration::seconds(5);  ///< close() to the end; then it is aborted
+
+    bool no_delay = true;       ///< TCP_NODELAY, where there is such a thing
+    bool pause_if_full = true;  ///< read no more while full of what on_data has sent
+};
+
+/// What a connection has done so far.
+struct ConnectionCounters {
+    uint64_t received = 0;  ///< bytes
+    uint64_t sent = 0;      ///< bytes
+    Instant last_received;  ///< on the clock of EventLoop::now()
+    Instant last_sent;
+};
+
+/// Names a connection, and is harmless when it is gone. The default names none.
+struct ConnectionHandle {
+    SlabKey key;
+
+    explicit operator bool() const noexcept { return static_cast<bool>(key); }
+    friend bool operator==(ConnectionHandle, ConnectionHandle) noexcept = default;
+};
+
+/// The state of connections that have none of their own.
+struct NoState {};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/transport.hpp
+
+// Transport: how the bytes of a connection get onto its descriptor and off it. Plain hands them to
+// the socket; one for TLS keeps its session here, and may need to write in order to read, or to
+// read in order to write. A connection asks it what it waits for whenever a call would block.
+
+#include <concepts>
+#include <cstddef>
+#include <span>
+
+namespace rondo::inline RONDO_ABI {
+
+/// One object per connection, made with the options' copy of it. `read` and `write` may move less
+/// than they are asked to; EAGAIN means "again when what read_needs(), or write_needs(), names is
+/// ready". `finish` tells the peer that no more will come (EAGAIN: again later), after which
+/// writing is over. `short_reads_drain` says that a read which filled less than it was given has
+/// emptied the descriptor, and that it hides no bytes of its own.
+template <class T, class Sockets>
+concept Transport = std::copy_constructible<T> &&
+                    requires(T& transport, Sockets& sockets, int fd, std::span<std::byte> in,
+                             std::span<const ConstBuffer> parts) {
+                        { transport.read(sockets, fd, in) } -> std::same_as<IoResult>;
+                        { transport.write(sockets, fd, parts) } -> std::same_as<IoResult>;
+                        { transport.finish(sockets, fd) } -> std::same_as<IoResult>;
+                        { transport.read_needs() } -> std::same_as<Interest>;
+                        { transport.write_needs() } -> std::same_as<Interest>;
+                        { T::short_reads_drain } -> std::convertible_to<bool>;
+                    };
+
+/// The bytes as they are.
+struct Plain {
+    static constexpr bool short_reads_drain = true;
+
+    template <class Sockets>
+    static IoResult read(Sockets& sockets, int fd, std::span<std::byte> in) noexcept {
+        return sockets.read(fd, in);
+    }
+    template <class Sockets>
+    static IoResult write(Sockets& sockets, int fd, std::span<const ConstBuffer> parts) noexcept {
+        if (parts.size() != 1) return sockets.writev(fd, parts);
+        return sockets.write(fd, {static_cast<const std::byte*>(parts[0].data), parts[0].size});
+    }
+    template <class Sockets>
+    static IoResult finish(Sockets& sockets, int fd) noexcept {
+        const auto done = sockets.shutdown(fd, Shutdown::write);
+        return {0, done ? 0 : done.error().code()};
+    }
+    static constexpr Interest read_needs() noexcept { return Interest::read; }
+    static constexpr Interest write_needs() noexcept { return Interest::write; }
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/connection.hpp
+
+// Connection: a buffered stream over a descriptor. It lives in a Connections group, which holds the
+// handlers; its own size is all that an idle one costs, because reading uses a buffer of the loop
+// and writing is queued only when the kernel takes no more.
+//
+// Reading: on_data is shown what has come and says how much of it was used; the rest is kept and
+// shown again, with what comes next. Writing: outside of its handlers send() tries the descriptor
+// at once; what a handler sends leaves in one system call when it returns. It is registered once,
+// edge-triggered where the poller can; write interest joins for good when the kernel first takes
+// less than all. While its replies are above the high-water mark it reads no more by itself.
+//
+// How it reads, writes and ends is in connection_io.hpp.
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+template <class Loop, class State = NoState, class T = Plain>
+class Connections;
+
+/// Neither copied nor moved; made by Connections::adopt, a Server or a Connector.
+///
+/// Lifetime: until on_close has returned. Keep its handle(), not its address; a handler may use the
+/// one that it is given, also after it has closed it. Threads: loop thread.
+template <class Loop, class State = NoState, class T = Plain>
+class Connection {
+public:
+    using Group = Connections<Loop, State, T>;
+    using M = typename Loop::MemoryPolicy;
+
+    /// For Connections only.
+    Connection(Group& group, int fd, const T& transport);
+    Connection(const Connection&) = delete;
+    Connection& operator=(const Connection&) = delete;
+    ~Connection() { queue_.clear(group_.pool_); }
+
+    /// The user's own value, made with the connection and destroyed after on_close.
+    State& state() noexcept { return state_; }
+    ConnectionHandle handle() const noexcept { return {key_}; }
+    /// The descriptor, for its options; the connection closes it.
+    int fd() const noexcept { return fd_; }
+    Group& group() noexcept { return group_; }
+    T& transport() noexcept { return transport_; }
+
+    /// Sends a copy of `bytes`, in order. False: it can't send any more (closed, ended, or broken);
+    /// or memory is out, which ends it.
+    /// Cost: outside of its handlers one system call if nothing is queued; inside, none. What
+    /// on_data sends of the very bytes that it is shown is not even copied.
+    bool send(std::span<const std::byte> bytes);
+    bool send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
+    /// Sends a string or vector that is moved in, without a copy; small ones are copied.
+    template <OwnsBytes Owner>
+    bool send(Owner&& owner);
+    /// Sends what is queued now, in a handler too, as far as the kernel takes it.
+    void flush();
+
+    /// Reads no more until resume(). Bytes that on_data has left are shown again then.
+    void pause() noexcept;
+    void resume() noexcept;
+    bool paused() const noexcept { return paused_; }
+
+    /// Half-close: sends what is queued, and then tells the peer that no more will come. It goes on
+    /// reading, and ends when the peer has finished too.
+    void end();
+    /// Sends what is queued, tells the peer, waits until it has finished too, and ends. What still
+    /// comes is discarded; after close_timeout it is aborted. on_data isn't called any more.
+    void close();
+    /// Ends it now: what is queued is lost, and a TCP peer is told by a reset.
+    void abort();
+
+    /// True while send() can work.
+    bool can_send() const noexcept { return !dead_ && !ending_ && broken_ == 0; }
+    /// True from above the high-water mark until on_drain.
+    bool full() const noexcept { return full_; }
+    size_t unsent() const noexcept { return queue_.size() + borrowed_.size(); }
+    size_t unconsumed() const noexcept { return rest_.size(); }
+    const ConnectionCounters& counters() const noexcept { return counters_; }
+
+    /// Whether it keeps run() going. It does.
+    void set_background(bool background) noexcept {
+        if (!dead_) loop().background(fd_, background);
+    }
+
+private:
+    friend Group;
+    struct Running;
+    struct Shown;
+    static constexpr int reads_per_turn = 4;
+    static constexpr size_t parts_max = 64;
+    static constexpr size_t copied_below =
+        512;  // moved-in owners: a piece costs more than the copy
+    static constexpr bool edge = Loop::Poller::traits.edge;
+
+    Loop& loop() noexcept { return group_.loop_; }
+    auto& sockets() noexcept { return group_.loop_.sockets(); }
+    const ConnectionOptions& options() const noexcept { return group_.options_; }
+
+    void opened();
+    void ready(Readiness readiness);
+    void work();
+    void conclude();
+    void watch_for();
+
+    void write_out();
+    void tell_drained();
+    bool settle();
+    bool enqueue(std::span<const std::byte> bytes);
+    void keep_borrowed();
+    void mark(bool replying = false);
+    void broken(int code);
+    void finish_writing();
+
+    bool wants_read() const noexcept;
+    void read_in();
+    void show(std::span<const std::byte> fresh);
+    void read_ended();
+
+    void die(int code, const char* call) noexcept;
+    Error reason() const noexcept;
+    void set_timer();
+    void expired();
+    Instant deadline(const char*& call) const noexcept;
+
+    Group& group_;
+    Connection* previous_ = nullptr;  // in the group's list of those that have something to do
+    Connection* next_ = nullptr;
+    SlabKey key_;
+    int fd_;
+    int broken_ = 0;    // what a write has failed with
+    int end_code_ = 0;  // once dead: what it ended with
+    const char* end_call_ = "";
+    SendQueue<M> queue_;
+    std::span<const std::byte> borrowed_;  // behind the queue: bytes that on_data is looking at
+    std::span<const std::byte> shown_;     // what on_data is looking at
+    Buffer<M> rest_;                       // what it has left
+    ConnectionCounters counters_;
+    TimerId timer_;
+    Instant read_since_;                    // it has been reading, and nothing came
+    Instant write_since_ = Instant::max();  // bytes have been waiting
+    Instant timer_at_ = Instant::max();
+    Instant close_at_ = Instant::max();
+    Interest can_ = Interest::write;  // readiness that no call has used up
+    uint16_t depth_ = 0;              // of its handlers on the stack
+    bool listed_ = false;
+    bool counted_ = false;     // by the listener that has accepted it
+    bool joined_ = false;      // write interest is there
+    bool told_end_ = false;    // a short read may have the end of the stream behind it
+    bool paused_ = false;      // by the user
+    bool full_ = false;        // above the high-water mark
+    bool choked_ = false;      // so much so by its replies that it doesn't read
+    bool drained_ = false;     // on_drain is due
+    bool show_again_ = false;  // on_data is due with what it has left
+    bool read_ended_ = false;
+    bool ending_ = false;  // no more is sent after the queue
+    bool write_ended_ = false;
+    bool closing_ = false;
+    bool dead_ = false;  // the descriptor is closed, on_close is due
+    [[no_unique_address]] T transport_;
+    [[no_unique_address]] State state_;
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/connections.hpp
+
+// Connections: a group of connections with the same handlers, limits and kind of state. It owns
+// them behind handles that are harmless when a connection is gone, so that nobody needs a map from
+// descriptors to objects. A Server is such a group with a listener; a client is one with a
+// Connector.
+
+#include <concepts>
+#include <type_traits>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Neither copied nor moved: its connections point at it.
+///
+/// Lifetime: must not outlive the loop, nor be destroyed by its own handlers (asserted). Its end
+/// closes all connections without calling anybody. Threads: loop thread.
+template <class Loop, class State, class T>
+class Connections {
+public:
+    using Connection = rondo::Connection<Loop, State, T>;
+    using M = typename Loop::MemoryPolicy;
+
+    explicit Connections(Loop& loop, const ConnectionOptions& options = {}) noexcept
+        : loop_(loop),
+          options_(options),
+          timed_(options.idle_timeout != never || options.read_timeout != never ||
+                 options.write_timeout != never),
+          service_(loop.timer()) {
+        static_assert(Transport<T, typename Loop::Poller::Sockets>);
+        RONDO_ASSERT(options.low_water <= options.high_water,
+                     "the low-water mark is at most the high-water mark");
+    }
+    Connections(const Connections&) = delete;
+    Connections& operator=(const Connections&) = delete;
+    ~Connections();
+
+    // Handlers: set them before the first connection. --------------------------------------------
+
+    /// `f(connection)`: it is there; connected, accepted or adopted.
+    template <class F>
+    void on_open(F&& f) {
+        set<Event>(open_, static_cast<F&&>(f));
+    }
+    /// `f(connection, std::span<const std::byte> bytes)`: bytes have come. It returns how many of
+    /// them it has used, or nothing if all. The others are shown again before those that come next.
+    /// Lifetime: the bytes don't change until it returns.
+    template <class F>
+    void on_data(F&& f);
+    /// `f(connection)`: the queue has fallen from above the high-water mark to the low one.
+    template <class F>
+    void on_drain(F&& f) {
+        set<Event>(drain_, static_cast<F&&>(f));
+    }
+    /// `f(connection)`: the peer has finished sending. Without such a handler the connection is
+    /// closed; with one it stays open for writing.
+    template <class F>
+    void on_end(F&& f) {
+        set<Event>(end_, static_cast<F&&>(f));
+    }
+    /// `f(connection, const Error& reason)`: the last call for it, exactly once, never from within
+    /// one of its functions. The reason tests false if both sides had finished.
+    template <class F>
+    void on_close(F&& f) {
+        static_assert(std::is_invocable_v<std::decay_t<F>&, Connection&, const Error&>,
+                      "on_close is called as f(connection, const rondo::Error& reason)");
+        set<Closed>(close_, static_cast<F&&>(f));
+    }
+
+    // Connections --------------------------------------------------------------------------------
+
+    /// Makes a connection of a stream that is open already: a socket, a pipe, a terminal. It must
+    /// be non-blocking.
+    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's.
+    Result<ConnectionHandle> adopt(int fd, const T& transport = T()) {
+        return add(fd, transport, false);
+    }
+
+    /// nullptr if it is gone.
+    Connection* find(ConnectionHandle handle) noexcept {
+        Connection* const connection = slab_.find(handle.key);
+        return connection != nullptr && !connection->dead_ ? connection : nullptr;
+    }
+    /// Calls f(connection) for each; f may close it, and others.
+    template <class F>
+    void for_each(F&& f) {
+        slab_.for_each([&f](SlabKey, Connection& connection) {
+            if (!connection.dead_) f(connection);
+        });
+    }
+    /// Those whose on_close hasn't returned.
+    size_t size() const noexcept { return slab_.size(); }
+    bool empty() const noexcept { return slab_.empty(); }
+
+    Loop& loop() noexcept { return loop_; }
+    const ConnectionOptions& options() const noexcept { return options_; }
+
+protected:
+    /// Like adopt; `gone(context)` tells when it has gone.
+    Result<ConnectionHandle> adopt_counted(int fd, void (*gone)(void*), void* context) {
+        gone_ = gone;
+        gone_context_ = context;
+        return add(fd, T(), true);
+    }
+
+private:
+    friend Connection;
+    using Event = Handler<void(Connection&), 48, M>;
+    using Data = Handler<size_t(Connection&, std::span<const std::byte>), 48, M>;
+    using Closed = Handler<void(Connection&, const Error&), 48, M>;
+
+    template <class H, class F>
+    void set(H& handler, F&& f) {
+        RONDO_ASSERT(running_ == 0, "set the handlers of a group outside of its handlers");
+        if constexpr (std::same_as<H, Event>) {
+            static_assert(std::is_invocable_v<std::decay_t<F>&, Connection&>,
+                          "this handler of a connection is called as f(connection)");
+        }
+        handler = H(static_cast<F&&>(f));
+    }
+
+    Result<ConnectionHandle> add(int fd, const T& transport, bool counted);
+    void enlist(Connection& connection) noexcept;
+    void unlist(Connection& connection) noexcept;
+    bool ready_to_serve();
+    void serve();
+    void bury(Connection& connection);
+
+    Loop& loop_;
+    const ConnectionOptions options_;
+    const bool timed_;  // there are timeouts besides that of close()
+    Event open_;
+    Data data_;
+    Event drain_;
+    Event end_;
+    Closed close_;
+    SendPool<M> pool_;
+    Slab<Connection, M> slab_;
+    typename Loop::Timer service_;  // due when the list isn't empty
+    Connection* first_ = nullptr;   // the list of those that have something to do
+    Connection* last_ = nullptr;
+    size_t listed_ = 0;
+    size_t running_ = 0;  // handlers on the stack
+    void (*gone_)(void*) = nullptr;
+    void* gone_context_ = nullptr;
+};
+
+template <class Loop, class State, class T>
+template <class F>
+void Connections<Loop, State, T>::on_data(F&& f) {
+    using Fn = std::decay_t<F>;
+    constexpr bool fits = std::is_invocable_v<Fn&, Connection&, std::span<const std::byte>>;
+    static_assert(
+        fits,
+        "on_data is called as f(connection, std::span<const std::byte> bytes); it returns "
+        "nothing, or how many bytes it has used");
+    if constexpr (fits) {
+        using R = std::invoke_result_t<Fn&, Connection&, std::span<const std::byte>>;
+        if constexpr (std::is_void_v<R>) {
+            set<Data>(data_, [fn = Fn(static_cast<F&&>(f))](
+                                 Connection& connection, std::span<const std::byte> bytes) mutable {
+                fn(connection, bytes);
+                return bytes.size();
+            });
+        } else {
+            set<Data>(data_, static_cast<F&&>(f));
+        }
+    }
+}
+
+template <class Loop, class State, class T>
+Connections<Loop, State, T>::~Connections() {
+    RONDO_ASSERT(running_ == 0, "a handler must not destroy the connections that call it");
+    slab_.for_each([](SlabKey, Connection& connection) {
+        if (!connection.dead_) connection.die(ECANCELED, "close");
+    });
+}
+
+template <class Loop, class State, class T>
+Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& transport,
+                                                          bool counted) {
+    if (!ready_to_serve()) return Error::on_fd(ENOMEM, "adopt", fd);
+    const SlabKey key = slab_.insert(*this, fd, transport);
+    if (!key) return Error::on_fd(ENOMEM, "adopt", fd);
+    Connection& connection = *slab_.find(key);
+    connection.key_ = key;
+    connection.counted_ = counted;
+    const Interest how = Connection::edge ? Interest::read | Interest::edge : Interest::read;
+    auto added = loop_.add(fd, how, [at = &connection](Readiness ready) { at->ready(ready); });
+    if (!added) {
+        connection.dead_ = true;
+        slab_.erase(key);
+        return Error::on_fd(added.error().code(), "adopt", fd);
+    }
+    if (options_.no_delay) static_cast<void>(loop_.sockets().set_no_delay(fd, true));
+    connection.opened();
+    return ConnectionHandle{key};
+}
+
+// The timer is made beforehand, to run never: what has to be done later must not need memory. It
+// keeps run() going only while it is due.
+template <class Loop, class State, class T>
+bool Connections<Loop, State, T>::ready_to_serve() {
+    if (service_.id()) return true;
+    if (!service_.at(Instant::max(), [this] { serve(); })) return false;
+    loop_.background(service_.id(), true);
+    return true;
+}
+
+template <class Loop, class State, class T>
+void Connections<Loop, State, T>::enlist(Connection& connection) noexcept {
+    if (std::exchange(connection.listed_, true)) return;
+    connection.previous_ = last_;
+    connection.next_ = nullptr;
+    (last_ != nullptr ? last_->next_ : first_) = &connection;
+    last_ = &connection;
+    if (++listed_ != 1) return;
+    loop_.background(service_.id(), false);
+    service_.rearm(Instant::min());
+}
+
+template <class Loop, class State, class T>
+void Connections<Loop, State, T>::unlist(Connection& connection) noexcept {
+    if (!std::exchange(connection.listed_, false)) return;
+    auto* const previous = connection.previous_;
+    auto* const next = connection.next_;
+    (previous != nullptr ? previous->next_ : first_) = next;
+    (next != nullptr ? next->previous_ : last_) = previous;
+    --listed_;
+}
+
+template <class Loop, class State, class T>
+void Connections<Loop, State, T>::serve() {
+    // Whatever way the calls end: due again if some are left, otherwise asleep.
+    struct Due {
+        Connections& self;
+        ~Due() {
+            const bool left = self.listed_ != 0;
+            self.loop_.background(self.service_.id(), !left);
+            self.service_.rearm(left ? Instant::min() : Instant::max());
+        }
+    } const due{*this};
+    for (size_t left = listed_; left != 0 && first_ != nullptr; --left) {
+        Connection& connection = *first_;
+        unlist(connection);
+        connection.work();
+    }
+}
+
+// on_close, and the end.
+template <class Loop, class State, class T>
+void Connections<Loop, State, T>::bury(Connection& connection) {
+    struct End {
+        Connections& self;
+        Connection& connection;
+        ~End() {
+            --self.running_;
+            self.unlist(connection);
+            const bool counted = connection.counted_;
+            self.slab_.erase(connection.key_);
+            if (counted) self.gone_(self.gone_context_);
+        }
+    } const end{*this, connection};
+    ++running_;
+    ++connection.depth_;
+    if (close_) close_(connection, connection.reason());
+}
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/connection_io.hpp
+
+// How a connection reads, writes, and ends.
+//
+// Whatever calls it, an event, the group's service or a timer, goes through work() or a Running and
+// ends in conclude(): handlers only leave notes (bytes in the queue, flags), and what follows from
+// them is done when they have returned. So a handler may do anything to its own connection.
+
+#include <errno.h>
+
+namespace rondo::inline RONDO_ABI {
+
+/// While one of its handlers may be running. If that throws, the service goes on where it stopped.
+template <class Loop, class State, class T>
+struct Connection<Loop, State, T>::Running {
+    Connection& self;
+    bool returned = false;
+
+    explicit Running(Connection& connection) noexcept : self(connection) {
+        ++self.depth_;
+        ++self.group_.running_;
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() {
+        --self.depth_;
+        --self.group_.running_;
+        if (!returned) self.group_.enlist(self);
+    }
+};
+
+/// While on_data looks at bytes. Those of them that it sends need not be copied, those that it
+/// doesn't use are kept. If it throws it has used them all.
+template <class Loop, class State, class T>
+struct Connection<Loop, State, T>::Shown {
+    Connection& self;
+    const std::span<const std::byte> bytes;
+    const bool kept;  // they are in rest_
+    size_t used;
+
+    explicit Shown(Connection& connection, std::span<const std::byte> fresh) noexcept
+        : self(connection),
+          bytes(connection.rest_.empty() ? fresh : connection.rest_.data()),
+          kept(!connection.rest_.empty()),
+          used(bytes.size()) {
+        self.shown_ = bytes;
+    }
+    Shown(const Shown&) = delete;
+    Shown& operator=(const Shown&) = delete;
+    ~Shown() {
+        self.shown_ = {};
+        self.keep_borrowed();
+        if (kept) {
+            self.rest_.consume(used);
+        } else if (used < bytes.size() && !self.rest_.append(bytes.subspan(used))) {
+            self.die(ENOMEM, "read");
+        }
+    }
+};
+
+template <class Loop, class State, class T>
+Connection<Loop, State, T>::Connection(Group& group, int fd, const T& transport)
+    : group_(group), fd_(fd), transport_(transport), state_() {
+    counters_.last_received = counters_.last_sent = read_since_ = group.loop_.now();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::opened() {
+    {
+        Running running(*this);
+        if (group_.open_) group_.open_(*this);
+        write_out();
+        mark();
+        running.returned = true;
+    }
+    conclude();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::ready(Readiness readiness) {
+    constexpr Readiness over = Readiness::read_closed | Readiness::hangup | Readiness::error;
+    constexpr Readiness in = Readiness::readable | Readiness::priority;
+    if (any(readiness, in | over)) can_ |= Interest::read;
+    if (any(readiness, Readiness::writable | Readiness::hangup | Readiness::error)) {
+        can_ |= Interest::write;
+    }
+    if (any(readiness, over)) told_end_ = true;
+    work();
+}
+
+// In a nested turn: what runs already looks at the flags again when its handler returns.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::work() {
+    if (depth_ != 0) return;
+    if (!dead_) {
+        Running running(*this);
+        write_out();
+        tell_drained();
+        if (std::exchange(show_again_, false) && wants_read()) show({});
+        read_in();
+        running.returned = true;
+    }
+    conclude();
+}
+
+// The connection may be gone afterwards.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::conclude() {
+    if (dead_) return group_.bury(*this);
+    watch_for();
+    set_timer();
+}
+
+// Edge-triggered, interest changes once at most; otherwise it follows what is wanted.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::watch_for() {
+    Interest wanted = Interest::none;
+    if (wants_read()) wanted |= transport_.read_needs();
+    if (unsent() != 0 || (ending_ && !write_ended_)) wanted |= transport_.write_needs();
+    if constexpr (edge) {
+        const bool blocked = any(wanted, Interest::write) && !any(can_, Interest::write);
+        if (!blocked || joined_) return;
+        joined_ = true;
+        loop().modify(fd_, Interest::read | Interest::write);
+    } else {
+        loop().modify(fd_, wanted);
+    }
+}
+
+// Writing -----------------------------------------------------------------------------------------
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
+    if (!can_send()) return false;
+    if (bytes.empty()) return true;
+    const bool own = bytes.data() >= shown_.data() &&
+                     bytes.data() + bytes.size() <= shown_.data() + shown_.size();
+    if (own && borrowed_.empty()) {
+        borrowed_ = bytes;
+    } else if (own && borrowed_.data() + borrowed_.size() == bytes.data()) {
+        borrowed_ = {borrowed_.data(), borrowed_.size() + bytes.size()};
+    } else if (depth_ == 0 && queue_.empty() && any(can_, transport_.write_needs())) {
+        borrowed_ = bytes;
+        write_out();
+        keep_borrowed();
+    } else if (!enqueue(bytes)) {
+        return false;
+    }
+    return settle();
+}
+
+template <class Loop, class State, class T>
+template <OwnsBytes Owner>
+bool Connection<Loop, State, T>::send(Owner&& owner) {
+    const auto bytes = std::as_bytes(std::span(std::as_const(owner)));
+    if (bytes.size() < copied_below) return send(bytes);
+    if (!can_send()) return false;
+    keep_borrowed();
+    if (!queue_.append_owned(static_cast<Owner&&>(owner))) {
+        die(ENOMEM, "send");
+        return false;
+    }
+    if (depth_ == 0) write_out();
+    return settle();
+}
+
+// What follows from bytes that were queued. Outside of the handlers nobody else looks after it.
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::settle() {
+    mark();
+    if (depth_ == 0 && !dead_) {
+        watch_for();
+        set_timer();
+    }
+    return can_send();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::flush() {
+    if (dead_) return;
+    write_out();
+    keep_borrowed();
+    settle();
+}
+
+// Behind the queue go the borrowed bytes, from where they are.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::write_out() {
+    if (dead_) return;
+    while (unsent() != 0 && any(can_, transport_.write_needs())) {
+        ConstBuffer parts[parts_max];
+        size_t count = queue_.gather({parts, parts_max});
+        if (count < parts_max && !borrowed_.empty()) {
+            parts[count++] = {borrowed_.data(), borrowed_.size()};
+        }
+        size_t asked = 0;
+        for (size_t i = 0; i < count; ++i) asked += parts[i].size;
+        const IoResult wrote = transport_.write(sockets(), fd_, {parts, count});
+        if (wrote.would_block()) {
+            can_ &= ~transport_.write_needs();
+            break;
+        }
+        if (!wrote) return broken(wrote.code);
+        counters_.sent += wrote.bytes;
+        counters_.last_sent = loop().now();
+        write_since_ = Instant::max();
+        const size_t queued = wrote.bytes < queue_.size() ? wrote.bytes : queue_.size();
+        queue_.consume(group_.pool_, queued);
+        borrowed_ = borrowed_.subspan(wrote.bytes - queued);
+        if (wrote.bytes < asked && T::short_reads_drain) can_ &= ~Interest::write;
+    }
+    if (full_ && queue_.size() <= options().low_water) {
+        full_ = choked_ = false;
+        drained_ = true;
+        show_again_ |= !rest_.empty();
+        if (depth_ == 0) group_.enlist(*this);
+    }
+    if (ending_ && unsent() == 0) finish_writing();
+}
+
+// Once: a handler that fills what the kernel takes at once would keep the others waiting.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::tell_drained() {
+    if (dead_ || !std::exchange(drained_, false)) return;
+    if (group_.drain_) group_.drain_(*this);
+    write_out();
+    mark();
+    if (drained_) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::enqueue(std::span<const std::byte> bytes) {
+    keep_borrowed();
+    if (!dead_ && queue_.append(group_.pool_, bytes)) return true;
+    die(ENOMEM, "send");
+    return false;
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::keep_borrowed() {
+    const auto bytes = std::exchange(borrowed_, {});
+    if (bytes.empty() || dead_) return;
+    if (!queue_.append(group_.pool_, bytes)) die(ENOMEM, "send");
+}
+
+// The marks. In a handler the kernel is asked first: it may take more than there seems to be. Only
+// what on_data has sent stops the reading: if both sides stopped for what else they send, each
+// could wait for the other to read.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::mark(bool replying) {
+    if (depth_ != 0 && unsent() > options().high_water) write_out();
+    if (dead_ || unsent() <= options().high_water) return;
+    full_ = true;
+    choked_ |= replying;
+    if (options().unsent_max != 0 && unsent() > options().unsent_max) die(ENOBUFS, "send");
+}
+
+// The peer reads no longer, but what it sent before may still be there: it is read to its end.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::broken(int code) {
+    queue_.clear(group_.pool_);
+    borrowed_ = {};
+    full_ = choked_ = drained_ = false;
+    broken_ = code;
+    if (paused_ || read_ended_ || closing_) return die(code, "write");
+    can_ |= Interest::read;
+    group_.enlist(*this);
+}
+
+// What isn't a socket can't be closed by half: its peer is told by the end.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::finish_writing() {
+    if (write_ended_ || dead_) return;
+    const IoResult done = transport_.finish(sockets(), fd_);
+    if (done.would_block()) {
+        can_ &= ~transport_.write_needs();
+        return;
+    }
+    write_ended_ = true;
+    if (read_ended_ || !done) die(0, "close");
+}
+
+// Reading -----------------------------------------------------------------------------------------
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::wants_read() const noexcept {
+    if (dead_ || read_ended_) return false;
+    if (closing_ || broken_ != 0) return true;
+    return !paused_ && !choked_;
+}
+
+// A read that fills less than it was given has emptied a socket, and the next bytes are a new edge
+// (epoll(7), question 9). Not so if the end was told of together with the bytes.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::read_in() {
+    for (int i = 0; wants_read() && any(can_, transport_.read_needs()); ++i) {
+        if (i == reads_per_turn) return group_.enlist(*this);
+        const typename detail::Scratch<M>::Lease lease(loop().scratch());
+        const auto buffer = lease.span();
+        if (buffer.empty()) return die(ENOMEM, "read");
+        const IoResult got = transport_.read(sockets(), fd_, buffer);
+        if (got.would_block()) {
+            can_ &= ~transport_.read_needs();
+            if (broken_ != 0) die(broken_, "write");
+            return;
+        }
+        if (!got) return die(got.code, "read");
+        if (got.bytes == 0) return read_ended();
+        if (T::short_reads_drain && got.bytes < buffer.size() && !told_end_) {
+            can_ &= ~Interest::read;
+        }
+        counters_.received += got.bytes;
+        counters_.last_received = read_since_ = loop().now();
+        if (!closing_) show(buffer.first(got.bytes));
+        tell_drained();
+    }
+    if (broken_ != 0 && !dead_) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
+    if (!rest_.empty() && !rest_.append(fresh)) return die(ENOMEM, "read");
+    {
+        Shown shown(*this, fresh);
+        if (group_.data_) shown.used = group_.data_(*this, shown.bytes);
+        RONDO_ASSERT(shown.used <= shown.bytes.size(),
+                     "on_data has used more bytes than it was shown");
+        write_out();
+    }
+    mark(options().pause_if_full);
+    if (rest_.size() > options().unconsumed_max) die(EMSGSIZE, "read");
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::read_ended() {
+    read_ended_ = true;
+    if (broken_ != 0) return die(broken_, "write");
+    if (write_ended_) return die(0, "close");
+    if (!closing_ && group_.end_) {
+        group_.end_(*this);
+    } else {
+        close();
+    }
+    write_out();
+    mark();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::pause() noexcept {
+    paused_ = true;
+    if (depth_ == 0 && !dead_) watch_for();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::resume() noexcept {
+    if (dead_ || !std::exchange(paused_, false)) return;
+    read_since_ = loop().now();
+    show_again_ |= !rest_.empty();
+    group_.enlist(*this);
+}
+
+// Ending ------------------------------------------------------------------------------------------
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::end() {
+    if (!can_send()) return;
+    ending_ = true;
+    if (depth_ == 0) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::close() {
+    if (dead_ || std::exchange(closing_, true)) return;
+    if (broken_ != 0) return die(broken_, "write");
+    ending_ = true;
+    close_at_ = loop().now() + options().close_timeout;
+    if (write_ended_ && read_ended_) return die(0, "close");
+    if (depth_ == 0) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::abort() {
+    if (dead_) return;
+    static_cast<void>(sockets().set_linger_reset(fd_, true));
+    die(ECONNABORTED, "abort");
+}
+
+// The descriptor goes at once; on_close comes when no handler of it is running.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::die(int code, const char* call) noexcept {
+    if (std::exchange(dead_, true)) return;
+    end_code_ = code;
+    end_call_ = call;
+    loop().remove(fd_);
+    sockets().close(fd_);
+    loop().cancel(std::exchange(timer_, {}));
+    queue_.clear(group_.pool_);
+    borrowed_ = {};
+    if (depth_ == 0) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+Error Connection<Loop, State, T>::reason() const noexcept {
+    return end_code_ == 0 ? Error() : Error::on_fd(end_code_, end_call_, fd_);
+}
+
+// Time --------------------------------------------------------------------------------------------
+
+// One timer for all that has a limit. Activity only notes the time; the timer looks when it fires
+// whether its time has really come.
+template <class Loop, class State, class T>
+Instant Connection<Loop, State, T>::deadline(const char*& call) const noexcept {
+    Instant least = close_at_;
+    call = "close";
+    const auto limit = [&](Instant at, const char* name) {
+        if (at >= least) return;
+        least = at;
+        call = name;
+    };
+    if (unsent() != 0) limit(write_since_ + options().write_timeout, "write");
+    if (closing_) return least;
+    if (wants_read()) limit(read_since_ + options().read_timeout, "read");
+    const Instant last = counters_.last_received > counters_.last_sent ? counters_.last_received
+                                                                       : counters_.last_sent;
+    limit(last + options().idle_timeout, "idle");
+    return least;
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::set_timer() {
+    if (!group_.timed_ && !closing_) return;
+    if (unsent() != 0 && write_since_ == Instant::max()) write_since_ = loop().now();
+    const char* call = nullptr;
+    const Instant at = deadline(call);
+    if (at == Instant::max() || (timer_ && at >= timer_at_)) return;
+    timer_at_ = at;
+    if (timer_) {
+        loop().rearm(timer_, at);
+        return;
+    }
+    timer_ = loop().at(at, [this] { expired(); });
+    if (!timer_) die(ENOMEM, "timer");
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::expired() {
+    const char* call = nullptr;
+    timer_at_ = deadline(call);
+    if (timer_at_ > loop().now()) {
+        if (timer_at_ == Instant::max()) timer_ = {};
+        if (timer_) loop().rearm(timer_, timer_at_);
+        return;
+    }
+    static_cast<void>(sockets().set_linger_reset(fd_, closing_));
+    die(ETIMEDOUT, call);
+}
+
+}  // namespace rondo::inline RONDO_ABI
+
 // ---- rondo/net/listener.hpp
 
 // Listener: accepts connections on one or several endpoints and hands over their descriptors. It
@@ -8499,6 +9893,66 @@ private:
     bool paused_ = false;             // waiting for resume_
     bool full_ = false;               // at the limit of connections
     Accepting* accepting_ = nullptr;  // on_accept_ is running, and there
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/server.hpp
+
+// Server: a listener and the connections that it has accepted, with one set of handlers.
+
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Neither copied nor moved: its connections point at it.
+/// Lifetime: must not outlive the loop, nor be destroyed by its own handlers (asserted).
+/// Threads: loop thread.
+template <class Loop, class State = NoState, class T = Plain>
+class Server : public Connections<Loop, State, T> {
+    using Base = Connections<Loop, State, T>;
+
+public:
+    explicit Server(Loop& loop, const ConnectionOptions& options = {}, ListenerLimits limits = {})
+        : Base(loop, options),
+          listener_(
+              loop, [this](int fd, const Endpoint&) { take(fd); }, limits),
+          deadline_(loop.timer()) {}
+
+    /// Listens on one more endpoint. Port 0 lets the system choose; local() tells which.
+    /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
+    Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
+        return listener_.listen(at, options);
+    }
+    /// Where it listens.
+    Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }
+    const Listener<Loop>& listener() const noexcept { return listener_; }
+
+    /// Listens no longer, and closes every connection when what it has to send is sent. After
+    /// `patience` those that are left are aborted. Afterwards it keeps run() going no longer.
+    /// Errors: false if memory is out; then nothing limits the patience but close_timeout.
+    bool drain(Duration patience) {
+        listener_.close();
+        this->for_each([](auto& connection) { connection.close(); });
+        if (this->empty()) return true;
+        return deadline_.after(
+            patience, [this] { this->for_each([](auto& connection) { connection.abort(); }); });
+    }
+
+private:
+    void take(int fd) {
+        const auto gone = [](void* self) { static_cast<Server*>(self)->gone(); };
+        if (this->adopt_counted(fd, gone, this)) return;
+        this->loop().sockets().close(fd);
+        listener_.closed();
+    }
+    void gone() noexcept {
+        listener_.closed();
+        if (this->empty()) deadline_.cancel();
+    }
+
+    Listener<Loop> listener_;
+    typename Loop::Timer deadline_;
 };
 
 }  // namespace rondo::inline RONDO_ABI

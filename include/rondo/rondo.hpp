@@ -15,6 +15,7 @@
 #include <rondo/config/version.hpp>
 #include <rondo/config/where.hpp>
 #include <rondo/core/array.hpp>
+#include <rondo/core/buffer.hpp>
 #include <rondo/core/child_status.hpp>
 #include <rondo/core/endpoint.hpp>
 #include <rondo/core/error.hpp>
@@ -28,6 +29,7 @@
 #include <rondo/core/raise.hpp>
 #include <rondo/core/result.hpp>
 #include <rondo/core/running.hpp>
+#include <rondo/core/send_queue.hpp>
 #include <rondo/core/slab.hpp>
 #include <rondo/core/socket_types.hpp>
 #include <rondo/core/task_node.hpp>
@@ -47,13 +49,20 @@
 #include <rondo/loop/observer.hpp>
 #include <rondo/loop/phases.hpp>
 #include <rondo/loop/remote.hpp>
+#include <rondo/loop/scratch.hpp>
 #include <rondo/loop/signals.hpp>
 #include <rondo/loop/timer.hpp>
 #include <rondo/loop/timers.hpp>
 #include <rondo/loop/turn.hpp>
 #include <rondo/loop/turn_state.hpp>
 #include <rondo/loop/watch.hpp>
+#include <rondo/net/connection.hpp>
+#include <rondo/net/connection_io.hpp>
+#include <rondo/net/connection_options.hpp>
+#include <rondo/net/connections.hpp>
 #include <rondo/net/listener.hpp>
+#include <rondo/net/server.hpp>
+#include <rondo/net/transport.hpp>
 #include <rondo/os/child_watch.hpp>
 #include <rondo/os/clock.hpp>
 #include <rondo/os/fd.hpp>

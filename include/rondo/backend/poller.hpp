@@ -17,10 +17,10 @@
 // P2  Changes. add, modify and remove are one system call each and act at once (a ring may hand
 //     them over with the next wait). Errors of add come back from the call and change nothing:
 //     EBADF for a descriptor that isn't open, EEXIST for one that is there already, ERANGE beyond
-//     traits.fd_limit, ENOTSUP for edge or priority where the traits say no (modify answers it
-//     too), EPERM for a regular file unless traits.files_always_ready. modify and remove of a
-//     descriptor that isn't there answer ENOENT (or EBADF). The caller removes a descriptor before
-//     closing it.
+//     traits.fd_limit, ENOTSUP for edge or priority where the traits say no, EPERM for a regular
+//     file unless traits.files_always_ready. modify answers ENOTSUP for priority alone, and also
+//     changes nothing then: edge is fixed by add (P4). modify and remove of a descriptor that isn't
+//     there answer ENOENT (or EBADF). The caller removes a descriptor before closing it.
 //
 // P3  Tokens. An event carries the token of the registration that it is for, as last given to add
 //     or modify. After remove and a new add of the same number no event carries the old token,
@@ -72,7 +72,7 @@ namespace rondo::inline RONDO_ABI {
 /// of these.
 struct PollerTraits {
     bool edge = false;           ///< Interest::edge works (else add answers ENOTSUP)
-    bool priority = false;       ///< Interest::priority works (else add answers ENOTSUP)
+    bool priority = false;       ///< Interest::priority works (else ENOTSUP)
     bool read_closed = false;    ///< Readiness::read_closed is reported
     bool native_handle = false;  ///< native_handle() is a descriptor a foreign loop can wait on
     bool files_always_ready = false;  ///< a regular file is always ready (else add answers EPERM)
@@ -128,6 +128,7 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
                                  const KeepAlive& keep_alive) {
     { s.set_reuse_address(fd, on) } -> std::same_as<Result<void>>;
     { s.set_reuse_port(fd, on) } -> std::same_as<Result<void>>;
+    { s.set_v6_only(fd, on) } -> std::same_as<Result<void>>;
     { s.set_no_delay(fd, on) } -> std::same_as<Result<void>>;
     { s.set_keep_alive(fd, keep_alive) } -> std::same_as<Result<void>>;
     { s.set_send_timeout(fd, timeout) } -> std::same_as<Result<void>>;
@@ -136,6 +137,7 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
     { s.set_receive_buffer(fd, size) } -> std::same_as<Result<void>>;
     { s.set_linger_reset(fd, on) } -> std::same_as<Result<void>>;  // close() resets
     { s.set_mark(fd, mark) } -> std::same_as<Result<void>>;
+    { s.set_non_blocking(fd, on) } -> std::same_as<Result<void>>;
 };
 
 /// The socket calls of a poller's world.

@@ -47,7 +47,7 @@ public:
         if (capacity > SIZE_MAX / sizeof(T)) return false;
         void* const memory = M::allocate(capacity * sizeof(T), alignof(T));
         if (memory == nullptr) return false;
-        if (size_ != 0) memcpy(memory, data_, size_ * sizeof(T));
+        if (size_ != 0) memcpy(memory, static_cast<const void*>(data_), size_ * sizeof(T));
         release();
         data_ = static_cast<T*>(memory);
         capacity_ = capacity;
@@ -86,7 +86,8 @@ public:
 
 private:
     void release() noexcept {
-        if (data_ != nullptr) M::release(data_, capacity_ * sizeof(T), alignof(T));
+        if (data_ == nullptr) return;
+        M::release(static_cast<void*>(data_), capacity_ * sizeof(T), alignof(T));
     }
 
     T* data_ = nullptr;

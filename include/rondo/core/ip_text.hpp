@@ -111,9 +111,9 @@ constexpr bool read_ipv6(TextReader& in, uint8_t* bytes) noexcept {
     }
     if ((gap >= 0) == (count == 8)) return false;  // "::" stands for one group at least
     for (int i = 0; i < count; ++i) {
-        const int at = gap >= 0 && i >= gap ? i + 8 - count : i;
-        bytes[2 * at] = static_cast<uint8_t>(groups[i] >> 8);
-        bytes[2 * at + 1] = static_cast<uint8_t>(groups[i] & 0xff);
+        const auto at = 2 * static_cast<size_t>(gap >= 0 && i >= gap ? i + 8 - count : i);
+        bytes[at] = static_cast<uint8_t>(groups[i] >> 8);
+        bytes[at + 1] = static_cast<uint8_t>(groups[i] & 0xff);
     }
     return true;
 }
@@ -142,7 +142,8 @@ void print_ipv6(Text<N>& out, const uint8_t* bytes) noexcept {
         return print_ipv4(out, bytes + 12);
     }
     const auto group = [bytes](int i) {
-        return static_cast<unsigned>(bytes[2 * i] << 8 | bytes[2 * i + 1]);
+        const auto at = 2 * static_cast<size_t>(i);
+        return static_cast<unsigned>(bytes[at] << 8 | bytes[at + 1]);
     };
     int gap = 8;
     int gap_size = 1;

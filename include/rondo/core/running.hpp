@@ -15,7 +15,7 @@ class Running {
 public:
     /// One level of calling. `closure` is what runs now; null between calls.
     struct Frame {
-        Frame(Running& running) noexcept : running_(running), outer(running.top_) {
+        explicit Frame(Running& running) noexcept : running_(running), outer(running.top_) {
             running.top_ = this;
         }
         Frame(const Frame&) = delete;

@@ -168,7 +168,8 @@ public:
 
     /// A free node; nullptr: out of memory.
     TaskNode* take(TaskPool<M>& pool) noexcept {
-        if (top_ == nullptr && (top_ = pool.pop_bundle()) == nullptr) return nullptr;
+        if (top_ == nullptr) top_ = pool.pop_bundle();
+        if (top_ == nullptr) return nullptr;
         TaskNode* node = top_;
         top_ = node->next;
         return node;

@@ -227,7 +227,7 @@ private:
     };
     static_assert(sizeof(Slot) == 24);
 
-    static constexpr uint32_t arity = 8;
+    static constexpr uint32_t arity = 8;         // least_of_group() is written for it
     static constexpr uint32_t root = arity - 1;  // so that groups of children start at multiples
     static constexpr uint32_t ahead = 6;  // how many due timers before its turn a record is fetched
     // 2^28 timers, so that eight times a position fits 32 bits; 2^22 where memory has 32 bits.
@@ -279,6 +279,7 @@ private:
 
     // A knock-out of three rounds, in arithmetic: which child is the least can't be predicted.
     uint32_t least_of_group(uint32_t first) const noexcept {
+        static_assert(arity == 8, "another arity needs another knock-out");
         struct Entry {
             int64_t key;
             uint32_t index;

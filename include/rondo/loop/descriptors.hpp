@@ -59,7 +59,7 @@ public:
             if (write != nullptr) closures_.destroy(write);
             return added;
         }
-        slot->read = read;
+        slot->read = read;  // NOLINT(clang-analyzer-core.NullDereference): without a slot !added
         slot->write = write;
         slot->interest = slot->applied = interest;
         slot->where = where;

@@ -28,6 +28,7 @@
 #include <rondo/loop/observer.hpp>
 #include <rondo/loop/phases.hpp>
 #include <rondo/loop/remote.hpp>
+#include <rondo/loop/scratch.hpp>
 #include <rondo/loop/signals.hpp>
 #include <rondo/loop/timer.hpp>
 #include <rondo/loop/timers.hpp>
@@ -332,6 +333,8 @@ public:
     /// The socket calls of the poller's world.
     /// Threads: loop thread, as the next three.
     typename P::Sockets& sockets() noexcept { return poller_.sockets(); }
+    /// Large buffers to read into, one for each level of nested turns.
+    detail::Scratch<M>& scratch() noexcept { return scratch_; }
     P& poller() noexcept { return poller_; }
     Observer& observer() noexcept { return observer_; }
     /// How often the kernel's set had to be made anew, because a descriptor was closed without
@@ -375,6 +378,7 @@ private:
     detail::Hooks<M> hooks_{state_};
     detail::Signals<P, M> signals_{poller_, state_, descriptors_};
     detail::Children<P, M> children_{poller_, descriptors_};
+    detail::Scratch<M> scratch_;
     detail::PostQueue<M>* queue_;
     std::atomic<uintptr_t> owner_{0};  // the thread that runs it; 0: none
     Instant now_;

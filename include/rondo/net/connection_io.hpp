@@ -1,0 +1,460 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// How a connection reads, writes, and ends.
+//
+// Whatever calls it, an event, the group's service or a timer, goes through work() or a Running and
+// ends in conclude(): handlers only leave notes (bytes in the queue, flags), and what follows from
+// them is done when they have returned. So a handler may do anything to its own connection.
+
+#include <errno.h>
+
+#include <rondo/net/connections.hpp>
+
+namespace rondo::inline RONDO_ABI {
+
+/// While one of its handlers may be running. If that throws, the service goes on where it stopped.
+template <class Loop, class State, class T>
+struct Connection<Loop, State, T>::Running {
+    Connection& self;
+    bool returned = false;
+
+    explicit Running(Connection& connection) noexcept : self(connection) {
+        ++self.depth_;
+        ++self.group_.running_;
+    }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+    ~Running() {
+        --self.depth_;
+        --self.group_.running_;
+        if (!returned) self.group_.enlist(self);
+    }
+};
+
+/// While on_data looks at bytes. Those of them that it sends need not be copied, those that it
+/// doesn't use are kept. If it throws it has used them all.
+template <class Loop, class State, class T>
+struct Connection<Loop, State, T>::Shown {
+    Connection& self;
+    const std::span<const std::byte> bytes;
+    const bool kept;  // they are in rest_
+    size_t used;
+
+    explicit Shown(Connection& connection, std::span<const std::byte> fresh) noexcept
+        : self(connection),
+          bytes(connection.rest_.empty() ? fresh : connection.rest_.data()),
+          kept(!connection.rest_.empty()),
+          used(bytes.size()) {
+        self.shown_ = bytes;
+    }
+    Shown(const Shown&) = delete;
+    Shown& operator=(const Shown&) = delete;
+    ~Shown() {
+        self.shown_ = {};
+        self.keep_borrowed();
+        if (kept) {
+            self.rest_.consume(used);
+        } else if (used < bytes.size() && !self.rest_.append(bytes.subspan(used))) {
+            self.die(ENOMEM, "read");
+        }
+    }
+};
+
+template <class Loop, class State, class T>
+Connection<Loop, State, T>::Connection(Group& group, int fd, const T& transport)
+    : group_(group), fd_(fd), transport_(transport), state_() {
+    counters_.last_received = counters_.last_sent = read_since_ = group.loop_.now();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::opened() {
+    {
+        Running running(*this);
+        if (group_.open_) group_.open_(*this);
+        write_out();
+        mark();
+        running.returned = true;
+    }
+    conclude();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::ready(Readiness readiness) {
+    constexpr Readiness over = Readiness::read_closed | Readiness::hangup | Readiness::error;
+    constexpr Readiness in = Readiness::readable | Readiness::priority;
+    if (any(readiness, in | over)) can_ |= Interest::read;
+    if (any(readiness, Readiness::writable | Readiness::hangup | Readiness::error)) {
+        can_ |= Interest::write;
+    }
+    if (any(readiness, over)) told_end_ = true;
+    work();
+}
+
+// In a nested turn: what runs already looks at the flags again when its handler returns.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::work() {
+    if (depth_ != 0) return;
+    if (!dead_) {
+        Running running(*this);
+        write_out();
+        tell_drained();
+        if (std::exchange(show_again_, false) && wants_read()) show({});
+        read_in();
+        running.returned = true;
+    }
+    conclude();
+}
+
+// The connection may be gone afterwards.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::conclude() {
+    if (dead_) return group_.bury(*this);
+    watch_for();
+    set_timer();
+}
+
+// Edge-triggered, interest changes once at most; otherwise it follows what is wanted.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::watch_for() {
+    Interest wanted = Interest::none;
+    if (wants_read()) wanted |= transport_.read_needs();
+    if (unsent() != 0 || (ending_ && !write_ended_)) wanted |= transport_.write_needs();
+    if constexpr (edge) {
+        const bool blocked = any(wanted, Interest::write) && !any(can_, Interest::write);
+        if (!blocked || joined_) return;
+        joined_ = true;
+        loop().modify(fd_, Interest::read | Interest::write);
+    } else {
+        loop().modify(fd_, wanted);
+    }
+}
+
+// Writing -----------------------------------------------------------------------------------------
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
+    if (!can_send()) return false;
+    if (bytes.empty()) return true;
+    const bool own = bytes.data() >= shown_.data() &&
+                     bytes.data() + bytes.size() <= shown_.data() + shown_.size();
+    if (own && borrowed_.empty()) {
+        borrowed_ = bytes;
+    } else if (own && borrowed_.data() + borrowed_.size() == bytes.data()) {
+        borrowed_ = {borrowed_.data(), borrowed_.size() + bytes.size()};
+    } else if (depth_ == 0 && queue_.empty() && any(can_, transport_.write_needs())) {
+        borrowed_ = bytes;
+        write_out();
+        keep_borrowed();
+    } else if (!enqueue(bytes)) {
+        return false;
+    }
+    return settle();
+}
+
+template <class Loop, class State, class T>
+template <OwnsBytes Owner>
+bool Connection<Loop, State, T>::send(Owner&& owner) {
+    const auto bytes = std::as_bytes(std::span(std::as_const(owner)));
+    if (bytes.size() < copied_below) return send(bytes);
+    if (!can_send()) return false;
+    keep_borrowed();
+    if (!queue_.append_owned(static_cast<Owner&&>(owner))) {
+        die(ENOMEM, "send");
+        return false;
+    }
+    if (depth_ == 0) write_out();
+    return settle();
+}
+
+// What follows from bytes that were queued. Outside of the handlers nobody else looks after it.
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::settle() {
+    mark();
+    if (depth_ == 0 && !dead_) {
+        watch_for();
+        set_timer();
+    }
+    return can_send();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::flush() {
+    if (dead_) return;
+    write_out();
+    keep_borrowed();
+    settle();
+}
+
+// Behind the queue go the borrowed bytes, from where they are.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::write_out() {
+    if (dead_) return;
+    while (unsent() != 0 && any(can_, transport_.write_needs())) {
+        ConstBuffer parts[parts_max];
+        size_t count = queue_.gather({parts, parts_max});
+        if (count < parts_max && !borrowed_.empty()) {
+            parts[count++] = {borrowed_.data(), borrowed_.size()};
+        }
+        size_t asked = 0;
+        for (size_t i = 0; i < count; ++i) asked += parts[i].size;
+        const IoResult wrote = transport_.write(sockets(), fd_, {parts, count});
+        if (wrote.would_block()) {
+            can_ &= ~transport_.write_needs();
+            break;
+        }
+        if (!wrote) return broken(wrote.code);
+        counters_.sent += wrote.bytes;
+        counters_.last_sent = loop().now();
+        write_since_ = Instant::max();
+        const size_t queued = wrote.bytes < queue_.size() ? wrote.bytes : queue_.size();
+        queue_.consume(group_.pool_, queued);
+        borrowed_ = borrowed_.subspan(wrote.bytes - queued);
+        if (wrote.bytes < asked && T::short_reads_drain) can_ &= ~Interest::write;
+    }
+    if (full_ && queue_.size() <= options().low_water) {
+        full_ = choked_ = false;
+        drained_ = true;
+        show_again_ |= !rest_.empty();
+        if (depth_ == 0) group_.enlist(*this);
+    }
+    if (ending_ && unsent() == 0) finish_writing();
+}
+
+// Once: a handler that fills what the kernel takes at once would keep the others waiting.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::tell_drained() {
+    if (dead_ || !std::exchange(drained_, false)) return;
+    if (group_.drain_) group_.drain_(*this);
+    write_out();
+    mark();
+    if (drained_) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::enqueue(std::span<const std::byte> bytes) {
+    keep_borrowed();
+    if (!dead_ && queue_.append(group_.pool_, bytes)) return true;
+    die(ENOMEM, "send");
+    return false;
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::keep_borrowed() {
+    const auto bytes = std::exchange(borrowed_, {});
+    if (bytes.empty() || dead_) return;
+    if (!queue_.append(group_.pool_, bytes)) die(ENOMEM, "send");
+}
+
+// The marks. In a handler the kernel is asked first: it may take more than there seems to be. Only
+// what on_data has sent stops the reading: if both sides stopped for what else they send, each
+// could wait for the other to read.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::mark(bool replying) {
+    if (depth_ != 0 && unsent() > options().high_water) write_out();
+    if (dead_ || unsent() <= options().high_water) return;
+    full_ = true;
+    choked_ |= replying;
+    if (options().unsent_max != 0 && unsent() > options().unsent_max) die(ENOBUFS, "send");
+}
+
+// The peer reads no longer, but what it sent before may still be there: it is read to its end.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::broken(int code) {
+    queue_.clear(group_.pool_);
+    borrowed_ = {};
+    full_ = choked_ = drained_ = false;
+    broken_ = code;
+    if (paused_ || read_ended_ || closing_) return die(code, "write");
+    can_ |= Interest::read;
+    group_.enlist(*this);
+}
+
+// What isn't a socket can't be closed by half: its peer is told by the end.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::finish_writing() {
+    if (write_ended_ || dead_) return;
+    const IoResult done = transport_.finish(sockets(), fd_);
+    if (done.would_block()) {
+        can_ &= ~transport_.write_needs();
+        return;
+    }
+    write_ended_ = true;
+    if (read_ended_ || !done) die(0, "close");
+}
+
+// Reading -----------------------------------------------------------------------------------------
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::wants_read() const noexcept {
+    if (dead_ || read_ended_) return false;
+    if (closing_ || broken_ != 0) return true;
+    return !paused_ && !choked_;
+}
+
+// A read that fills less than it was given has emptied a socket, and the next bytes are a new edge
+// (epoll(7), question 9). Not so if the end was told of together with the bytes.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::read_in() {
+    for (int i = 0; wants_read() && any(can_, transport_.read_needs()); ++i) {
+        if (i == reads_per_turn) return group_.enlist(*this);
+        const typename detail::Scratch<M>::Lease lease(loop().scratch());
+        const auto buffer = lease.span();
+        if (buffer.empty()) return die(ENOMEM, "read");
+        const IoResult got = transport_.read(sockets(), fd_, buffer);
+        if (got.would_block()) {
+            can_ &= ~transport_.read_needs();
+            if (broken_ != 0) die(broken_, "write");
+            return;
+        }
+        if (!got) return die(got.code, "read");
+        if (got.bytes == 0) return read_ended();
+        if (T::short_reads_drain && got.bytes < buffer.size() && !told_end_) {
+            can_ &= ~Interest::read;
+        }
+        counters_.received += got.bytes;
+        counters_.last_received = read_since_ = loop().now();
+        if (!closing_) show(buffer.first(got.bytes));
+        tell_drained();
+    }
+    if (broken_ != 0 && !dead_) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
+    if (!rest_.empty() && !rest_.append(fresh)) return die(ENOMEM, "read");
+    {
+        Shown shown(*this, fresh);
+        if (group_.data_) shown.used = group_.data_(*this, shown.bytes);
+        RONDO_ASSERT(shown.used <= shown.bytes.size(),
+                     "on_data has used more bytes than it was shown");
+        write_out();
+    }
+    mark(options().pause_if_full);
+    if (rest_.size() > options().unconsumed_max) die(EMSGSIZE, "read");
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::read_ended() {
+    read_ended_ = true;
+    if (broken_ != 0) return die(broken_, "write");
+    if (write_ended_) return die(0, "close");
+    if (!closing_ && group_.end_) {
+        group_.end_(*this);
+    } else {
+        close();
+    }
+    write_out();
+    mark();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::pause() noexcept {
+    paused_ = true;
+    if (depth_ == 0 && !dead_) watch_for();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::resume() noexcept {
+    if (dead_ || !std::exchange(paused_, false)) return;
+    read_since_ = loop().now();
+    show_again_ |= !rest_.empty();
+    group_.enlist(*this);
+}
+
+// Ending ------------------------------------------------------------------------------------------
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::end() {
+    if (!can_send()) return;
+    ending_ = true;
+    if (depth_ == 0) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::close() {
+    if (dead_ || std::exchange(closing_, true)) return;
+    if (broken_ != 0) return die(broken_, "write");
+    ending_ = true;
+    close_at_ = loop().now() + options().close_timeout;
+    if (write_ended_ && read_ended_) return die(0, "close");
+    if (depth_ == 0) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::abort() {
+    if (dead_) return;
+    static_cast<void>(sockets().set_linger_reset(fd_, true));
+    die(ECONNABORTED, "abort");
+}
+
+// The descriptor goes at once; on_close comes when no handler of it is running.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::die(int code, const char* call) noexcept {
+    if (std::exchange(dead_, true)) return;
+    end_code_ = code;
+    end_call_ = call;
+    loop().remove(fd_);
+    sockets().close(fd_);
+    loop().cancel(std::exchange(timer_, {}));
+    queue_.clear(group_.pool_);
+    borrowed_ = {};
+    if (depth_ == 0) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+Error Connection<Loop, State, T>::reason() const noexcept {
+    return end_code_ == 0 ? Error() : Error::on_fd(end_code_, end_call_, fd_);
+}
+
+// Time --------------------------------------------------------------------------------------------
+
+// One timer for all that has a limit. Activity only notes the time; the timer looks when it fires
+// whether its time has really come.
+template <class Loop, class State, class T>
+Instant Connection<Loop, State, T>::deadline(const char*& call) const noexcept {
+    Instant least = close_at_;
+    call = "close";
+    const auto limit = [&](Instant at, const char* name) {
+        if (at >= least) return;
+        least = at;
+        call = name;
+    };
+    if (unsent() != 0) limit(write_since_ + options().write_timeout, "write");
+    if (closing_) return least;
+    if (wants_read()) limit(read_since_ + options().read_timeout, "read");
+    const Instant last = counters_.last_received > counters_.last_sent ? counters_.last_received
+                                                                       : counters_.last_sent;
+    limit(last + options().idle_timeout, "idle");
+    return least;
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::set_timer() {
+    if (!group_.timed_ && !closing_) return;
+    if (unsent() != 0 && write_since_ == Instant::max()) write_since_ = loop().now();
+    const char* call = nullptr;
+    const Instant at = deadline(call);
+    if (at == Instant::max() || (timer_ && at >= timer_at_)) return;
+    timer_at_ = at;
+    if (timer_) {
+        loop().rearm(timer_, at);
+        return;
+    }
+    timer_ = loop().at(at, [this] { expired(); });
+    if (!timer_) die(ENOMEM, "timer");
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::expired() {
+    const char* call = nullptr;
+    timer_at_ = deadline(call);
+    if (timer_at_ > loop().now()) {
+        if (timer_at_ == Instant::max()) timer_ = {};
+        if (timer_) loop().rearm(timer_, timer_at_);
+        return;
+    }
+    static_cast<void>(sockets().set_linger_reset(fd_, closing_));
+    die(ETIMEDOUT, call);
+}
+
+}  // namespace rondo::inline RONDO_ABI

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// Server: a listener and the connections that it has accepted, with one set of handlers.
+
+#include <utility>
+
+#include <rondo/net/connection.hpp>
+#include <rondo/net/listener.hpp>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Neither copied nor moved: its connections point at it.
+/// Lifetime: must not outlive the loop, nor be destroyed by its own handlers (asserted).
+/// Threads: loop thread.
+template <class Loop, class State = NoState, class T = Plain>
+class Server : public Connections<Loop, State, T> {
+    using Base = Connections<Loop, State, T>;
+
+public:
+    explicit Server(Loop& loop, const ConnectionOptions& options = {}, ListenerLimits limits = {})
+        : Base(loop, options),
+          listener_(
+              loop, [this](int fd, const Endpoint&) { take(fd); }, limits),
+          deadline_(loop.timer()) {}
+
+    /// Listens on one more endpoint. Port 0 lets the system choose; local() tells which.
+    /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
+    Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
+        return listener_.listen(at, options);
+    }
+    /// Where it listens.
+    Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }
+    const Listener<Loop>& listener() const noexcept { return listener_; }
+
+    /// Listens no longer, and closes every connection when what it has to send is sent. After
+    /// `patience` those that are left are aborted. Afterwards it keeps run() going no longer.
+    /// Errors: false if memory is out; then nothing limits the patience but close_timeout.
+    bool drain(Duration patience) {
+        listener_.close();
+        this->for_each([](auto& connection) { connection.close(); });
+        if (this->empty()) return true;
+        return deadline_.after(
+            patience, [this] { this->for_each([](auto& connection) { connection.abort(); }); });
+    }
+
+private:
+    void take(int fd) {
+        const auto gone = [](void* self) { static_cast<Server*>(self)->gone(); };
+        if (this->adopt_counted(fd, gone, this)) return;
+        this->loop().sockets().close(fd);
+        listener_.closed();
+    }
+    void gone() noexcept {
+        listener_.closed();
+        if (this->empty()) deadline_.cancel();
+    }
+
+    Listener<Loop> listener_;
+    typename Loop::Timer deadline_;
+};
+
+}  // namespace rondo::inline RONDO_ABI

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: BSL-1.0
+#include <rondo/net/server.hpp>
+
+#include <chrono>
+#include <string>
+#include <vector>
+
+#include "net/connection_rig.hpp"
+
+using namespace rondo;
+using namespace rondo::test;
+using namespace std::chrono_literals;
+
+namespace {
+
+// An echo server, and clients that are plain sockets.
+template <class P>
+struct Site {
+    using Loop = EventLoop<P>;
+
+    explicit Site(const ConnectionOptions& options = {}, ListenerLimits limits = {})
+        : server(rig.loop, options, limits) {
+        server.on_open([this](auto&) { ++opened; });
+        server.on_data(
+            [](auto& connection, std::span<const std::byte> bytes) { connection.send(bytes); });
+        server.on_close([this](auto&, const Error&) { ++closed; });
+        server.listen(Endpoint::ipv4_loopback(0)).value();
+    }
+    int connect() {
+        return rig.own(rig.loop.sockets().connect_to(server.local().value(), {}).value());
+    }
+    void say(int fd, std::string_view text) {
+        REQUIRE(rig.loop.sockets().write(fd, std::as_bytes(std::span(text))).bytes == text.size());
+    }
+    std::string hear(int fd, size_t size) {
+        std::string all;
+        std::byte bytes[256];
+        while (all.size() < size) {
+            const IoResult got = rig.loop.sockets().read(fd, bytes);
+            if (got) all += text_of(std::span(bytes).first(got.bytes));
+            if (!got) rig.loop.run_once();
+        }
+        return all;
+    }
+
+    Rig<P> rig;
+    Server<Loop> server;
+    size_t opened = 0;
+    size_t closed = 0;
+};
+
+}  // namespace
+
+KERNEL_CASE("a server talks to each of its clients", "[server]") {
+    Site<TestType> site;
+    std::vector<int> clients;
+    for (size_t i = 0; i < 20; ++i) {
+        clients.push_back(site.connect());
+        while (site.opened <= i) site.rig.loop.run_once();
+    }
+    for (const int fd : clients) site.say(fd, "I am " + std::to_string(fd));
+    for (const int fd : clients) {
+        const std::string expected = "I am " + std::to_string(fd);
+        CHECK(site.hear(fd, expected.size()) == expected);
+    }
+    CHECK(site.server.size() == 20);
+    for (const int fd : clients) site.rig.close(fd);
+    while (site.closed < 20) site.rig.loop.run_once();
+    CHECK(site.server.empty());
+    CHECK(site.server.listener().open_connections() == 0);
+}
+
+KERNEL_CASE("a server at its limit takes the next client when one has gone", "[server]") {
+    Site<TestType> site({}, {.connections_max = 1});
+    const int first = site.connect();
+    while (site.opened < 1) site.rig.loop.run_once();
+    site.connect();
+    for (int i = 0; i < 5; ++i) site.rig.loop.poll();
+    CHECK(site.opened == 1);
+    site.rig.close(first);
+    while (site.opened < 2) site.rig.loop.run_once();
+    CHECK(site.closed == 1);
+}
+
+KERNEL_CASE("what a server adopts doesn't count for its listener", "[server]") {
+    Site<TestType> site({}, {.connections_max = 1});
+    const FdPair ends = site.rig.loop.sockets().pair(SocketKind::stream).value();
+    site.server.adopt(ends.first).value();
+    site.connect();
+    while (site.opened < 2) site.rig.loop.run_once();
+    site.rig.loop.sockets().close(ends.second);
+    while (site.closed < 1) site.rig.loop.run_once();
+    CHECK(site.server.listener().open_connections() == 1);
+}
+
+KERNEL_CASE("drain() refuses new clients, sends what is queued, and lets run() return",
+            "[server]") {
+    Site<TestType> site;
+    const int fd = site.connect();
+    while (site.opened < 1) site.rig.loop.run_once();
+    site.say(fd, "farewell");
+    CHECK(site.hear(fd, 8) == "farewell");
+    site.server.for_each([](auto& connection) { connection.send("good bye"); });
+    CHECK(site.server.drain(60s));
+    CHECK(site.server.listener().local_count() == 0);
+    CHECK(site.hear(fd, 8) == "good bye");
+    site.rig.loop.poll();
+    std::byte byte;
+    CHECK(site.rig.loop.sockets().read(fd, {&byte, 1}).bytes == 0);
+    site.rig.close(fd);
+    site.rig.loop.run();
+    CHECK(site.closed == 1);
+}
+
+TEST_CASE("a client that outlasts the patience of drain() is aborted", "[server]") {
+    Site<ManualPoller> site({.close_timeout = 100s});
+    site.connect();
+    while (site.opened < 1) site.rig.loop.run_once();
+    const Instant start = site.rig.loop.poller().now();
+    CHECK(site.server.drain(7s));
+    site.rig.loop.run();
+    CHECK(site.rig.loop.poller().now() == start + Duration(7s));
+    CHECK(site.closed == 1);
+}
+
+TEST_CASE("drain() of a server without clients lets run() return at once", "[server]") {
+    Site<ManualPoller> site;
+    CHECK(site.server.drain(7s));
+    CHECK(site.rig.loop.run() == 0);
+}
