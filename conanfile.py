@@ -3,6 +3,7 @@ import os
 import re
 
 from conan import ConanFile
+from conan.errors import ConanInvalidConfiguration
 from conan.tools.build import check_min_cppstd
 from conan.tools.cmake import CMake, CMakeToolchain, cmake_layout
 from conan.tools.files import copy, load, rmdir
@@ -30,6 +31,8 @@ class RondoConan(ConanFile):
         cmake_layout(self)
 
     def validate(self):
+        if self.settings.os == "Windows":
+            raise ConanInvalidConfiguration("rondo has no poller for Windows")
         check_min_cppstd(self, 20)
 
     def generate(self):

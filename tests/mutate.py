@@ -6,6 +6,7 @@ changed header, fails, stops the program or runs into the time limit. It is an e
 or if the row has rotted: its text is not there exactly once, or what it makes doesn't compile.
 
     mutate.py MAIN_OBJECT [--part K/N] [--only WORD] [--self-test]
+    mutate.py --check              compiles nothing: has a row rotted?
 
 A row is a block of `key: value` lines; a key on several lines makes a text of several lines:
 
@@ -54,15 +55,37 @@ def run(command, limit, **options):
         return None, "time limit"
 
 
+def header(row):
+    source = ROOT / "include/rondo" / row["file"]
+    return source.read_text(encoding="utf-8") if source.exists() else ""
+
+
+def rotten(row):
+    """What can be seen of a row without compiling it: None, or what is wrong."""
+    count = header(row).count(row["old"])
+    if count != 1:
+        return f"its old text is there {count} times"
+    cases = ""
+    for test in row["test"].split():
+        source = ROOT / "tests" / test
+        if not source.exists():
+            return f"there is no tests/{test}"
+        # A long title may be written as several literals.
+        cases += re.sub(r'"\s*"', "", source.read_text(encoding="utf-8"))
+    title = row["case"].replace('"', '\\"')
+    end = '"' if not title.endswith("*") else ""
+    if f'"{title.removesuffix("*")}{end}' not in cases:
+        return "there is no such case"
+    return None
+
+
 def attempt(row, main_object, work):
     """None if the row was caught, otherwise what is wrong."""
-    source = ROOT / "include/rondo" / row["file"]
-    text = source.read_text(encoding="utf-8") if source.exists() else ""
-    if text.count(row["old"]) != 1:
-        return f"its old text is there {text.count(row['old'])} times"
+    if wrong := rotten(row):
+        return wrong
     changed = work / "include/rondo" / row["file"]
     changed.parent.mkdir(parents=True)
-    changed.write_text(text.replace(row["old"], row["new"]), encoding="utf-8")
+    changed.write_text(header(row).replace(row["old"], row["new"]), encoding="utf-8")
     command = [os.environ.get("CXX", "g++"), "-std=c++20", "-O0", "-DCATCH_CONFIG_FAST_COMPILE",
                f'-DRONDO_TEST_SOURCE_DIR="{ROOT}"', "-I", str(work / "include"),
                "-I", str(ROOT / "include"), "-I", str(ROOT / "tests"), "-I", str(ROOT),
@@ -79,13 +102,29 @@ def attempt(row, main_object, work):
     return "the case passes" if code == 0 else None
 
 
+def check():
+    failures = 0
+    everything = list(rows((ROOT / "tests/mutations").read_text()))
+    for row in everything:
+        if wrong := rotten(row):
+            failures += 1
+            print(f"tests/mutations: {row['file']}: {row['case']}\n        {wrong}")
+    print(f"mutate --check: {len(everything)} rows, {failures} rotten")
+    return 1 if failures else 0
+
+
 def main():
     options = argparse.ArgumentParser()
-    options.add_argument("main_object")
+    options.add_argument("main_object", nargs="?")
     options.add_argument("--part", default="0/1")
     options.add_argument("--only", default="")
     options.add_argument("--self-test", action="store_true")
+    options.add_argument("--check", action="store_true")
     options = options.parse_args()
+    if options.check:
+        return check()
+    if not options.main_object:
+        sys.exit("mutate.py: compile tests/support/catch_main.cpp and name the object")
     if options.self_test:
         from mutate_test import self_test
         return self_test(sys.modules[__name__], options.main_object)

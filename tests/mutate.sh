@@ -10,7 +10,8 @@ need_catch
 
 mkdir -p build
 main=build/mutate_main.o
-if [ ! -e $main ] || [ tests/support/catch_main.cpp -nt $main ]; then
+if [ ! -e $main ] || [ tests/support/catch_main.cpp -nt $main ] ||
+    [ tests/support/catch.hpp -nt $main ]; then
     launcher=$(command -v ccache || true)
     $launcher "${CXX:-g++}" -std=c++20 -O0 -c tests/support/catch_main.cpp -o $main
 fi

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSL-1.0
-# What takes too long for the gate: every mutation, the whole suite against the single header, by every
-# other Clang that is installed, and again and again in random order under the sanitizers. `--smoke`,
-# which the gate runs, does a little of it after the gate's own builds.
+# What takes too long for the gate: every mutation, a short run of the benchmarks, and the whole suite
+# against the single header, by every other compiler that is installed, and again and again in random
+# order under the sanitizers. `--smoke`, which the gate runs, does a little of it after the gate's own
+# builds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -10,10 +11,10 @@ exec </dev/null
 
 # again TIMES PRESET: every case in another order each time; a failure tells the seed.
 again() {
-    local round seed program
-    for round in $(seq "$1"); do
+    local seed program
+    for _ in $(seq "$1"); do
         for program in build/"$2"/tests/test_*; do
-            [ -f "$program" ] && [ -x "$program" ] || continue
+            if [ ! -f "$program" ] || [ ! -x "$program" ]; then continue; fi
             seed=$((RANDOM * 32768 + RANDOM + 1))
             timeout 600 "$program" "${@:3}" --order rand --rng-seed "$seed" >build/again.log 2>&1 ||
                 { tail -n 40 build/again.log; echo "$program, seed $seed"; return 1; }
@@ -30,15 +31,18 @@ suite() {
 }
 
 if [ "${1:-}" = --smoke ]; then
-    again 1 full '~[slow]'
+    again 1 full
     exit 0
 fi
 
 need g++=g++ clang++=clang cmake=cmake ninja=ninja-build ccache=ccache python3=python3 ev.h=libev-dev \
     uv.h=libuv1-dev
 need_catch
+need_sanitizers clang++
 
 bash tests/mutate.sh
+bash tests/lint.sh --deep
+bash bench/run.sh --smoke
 suite full full
 suite single-all full -DRONDO_TEST_SINGLE_HEADER=ON -DRONDO_BUILD_BENCH=OFF
 for compiler in /usr/bin/clang++-* /usr/bin/g++-*; do

@@ -10,7 +10,7 @@ need g++=g++ cmake=cmake ninja=ninja-build ccache=ccache python3=python3 pkg-con
     meson=meson nc=netcat-openbsd ev.h=libev-dev uv.h=libuv1-dev valgrind=valgrind strace=strace
 need_catch
 
-cmake --preset full >build-configure.log 2>&1 || { cat build-configure.log; exit 1; }
-rm -f build-configure.log
+mkdir -p build
+cmake --preset full >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 cmake --build --preset full -j "$(nproc)"
 ctest --preset full "$@"

@@ -12,6 +12,7 @@ import pathlib
 import re
 import subprocess
 import sys
+from collections import Counter
 
 from tidy_source import functions, strip
 
@@ -68,6 +69,12 @@ BANNED_CODE = {
 # Test sources that are not named after one header.
 TESTS_OF_SEVERAL = re.compile(r"backend/(conformance|manual)(_\w+)?\.cpp$|os/(two|other)_version"
                               r"|loop/(dump|embedding|lifetime)\.cpp$")
+
+# Where a user's file, or a text for users, says which version it wants: all of it or its beginning.
+NAMES_VERSION = re.compile(r"README\.md|(tests/package/.*|test_package)/"
+                           r"(CMakeLists\.txt|meson\.build)")
+VERSION_WANTED = re.compile(r"(?:find_package\(rondo |\brondo/|'rondo', version: '[>=]+)"
+                            r"(\d+(?:\.\d+)*)")
 
 LINES_OF = {"README.md": 300, "ARCHITECTURE.md": 250}
 RULES = []
@@ -305,14 +312,19 @@ def one_version(tree):
     port = "packaging/vcpkg/rondo/vcpkg.json"
     if port in tree and json.loads(tree[port])["version"] != version:
         yield port, 1, f"the version is {version}"
+    for path, text in tree.items():
+        if NAMES_VERSION.fullmatch(path):
+            for number, match in lines_with(text, VERSION_WANTED):
+                if not f"{version}.".startswith(f"{match[1]}."):
+                    yield path, number, f"the version is {version}"
 
 
 @rule
 def same_lists(tree):
     """What is written down twice: the budgets of the gate, and the smoke tests."""
-    stages = re.findall(r"^stage (\S+) (\d+) ", tree.get(".ci/run", ""), re.M)
-    table = re.findall(r"^\| ([\w+]+) \| (\d+) \|", tree.get("CONTRIBUTING.md", ""), re.M)
-    for stage in sorted(set(stages) ^ set(table)):
+    stages = Counter(re.findall(r"^ *stage (\S+) (\d+) ", tree.get(".ci/run", ""), re.M))
+    table = Counter(re.findall(r"^\| ([\w+]+) \| (\d+) \|", tree.get("CONTRIBUTING.md", ""), re.M))
+    for stage in sorted((stages - table) | (table - stages)):
         yield "CONTRIBUTING.md", 1, f"the budget of {stage[0]} differs from .ci/run"
     listed = re.findall(r"'((?:build/smoke|backend/conformance)\w*\.cpp)'",
                         tree.get("tests/meson.build", ""))

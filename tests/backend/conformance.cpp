@@ -194,8 +194,35 @@ RULE("P2 changes: priority interest is ENOTSUP where there is none", no_priority
     const Interest both = Interest::write | Interest::priority;
     REQUIRE(bench.poller.add(fd, both, Token(fd, 1)).error() == ENOTSUP);
     REQUIRE(bench.silent());
-    REQUIRE(bench.poller.add(fd, Interest::none, Token(fd, 1)));
-    REQUIRE(bench.poller.modify(fd, Interest::none, both, Token(fd, 1)).error() == ENOTSUP);
+    REQUIRE(bench.poller.add(fd, Interest::write, Token(fd, 1)));
+    for (const Interest to : {both, Interest::priority}) {
+        REQUIRE(bench.poller.modify(fd, Interest::write, to, Token(fd, 2)).error() == ENOTSUP);
+        const auto seen = bench.wait();
+        REQUIRE(seen.size() == 1);
+        REQUIRE(seen[0].token == Token(fd, 1));
+        REQUIRE(seen[0].readiness == Readiness::writable);
+    }
+}
+
+RULE("P2 changes: add of a regular file is EPERM where it is not always ready", no_files) {
+    Bench<P> bench;
+    const int fd = bench.file();
+    for (const Interest interest : {Interest::read, Interest::write, Interest::none}) {
+        REQUIRE(bench.poller.add(fd, interest, Token(fd, 1)).error() == EPERM);
+        REQUIRE(bench.silent());
+    }
+}
+
+RULE("P2 changes: a regular file is always ready where it can be added", files) {
+    Bench<P> bench;
+    const int fd = bench.file();
+    const Interest both = Interest::read | Interest::write;
+    REQUIRE(bench.poller.add(fd, both, Token(fd, 1)));
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(bench.wait(Instant::max()).size() == 1);
+        REQUIRE(bench.state(fd) == (Readiness::readable | Readiness::writable));
+    }
+    REQUIRE(bench.poller.modify(fd, both, Interest::none, Token(fd, 1)));
     REQUIRE(bench.silent());
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // The in-memory network of ManualSockets beside the kernel's: what holds for one must hold for the
 // other, or the tests of net would prove nothing.
+#include <rondo/backend/default_poller.hpp>
+
 #include "support/conformance.hpp"
 
 using namespace rondo;
@@ -11,7 +13,7 @@ using rondo::test::ManualWorld;
 
 namespace {
 
-using Worlds = std::tuple<EpollPoller, ManualPoller>;
+using Worlds = std::tuple<DefaultPoller, ManualPoller>;
 
 // A listener, a client of it, and the connection that it accepted.
 template <class P>
@@ -55,6 +57,47 @@ struct Connected : Bench<P> {
 };
 
 }  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a socket takes its options and a closed descriptor none", "", Worlds) {
+    Bench<TestType> bench;
+    auto& sockets = bench.poller.sockets();
+    const auto take_all = [&](int fd) {
+        return std::vector<Result<void>>{
+            sockets.set_reuse_address(fd, true),
+            sockets.set_reuse_port(fd, true),
+            sockets.set_no_delay(fd, true),
+            sockets.set_keep_alive(fd, KeepAlive()),
+            sockets.set_send_timeout(fd, Duration::seconds(1)),
+            sockets.set_receive_timeout(fd, Duration::seconds(1)),
+            sockets.set_send_buffer(fd, 0),
+            sockets.set_receive_buffer(fd, 0),
+            sockets.set_linger_reset(fd, true),
+            sockets.set_non_blocking(fd, true),
+        };
+    };
+    const int fd = bench.own(sockets.open(Family::ipv4, SocketKind::stream).value());
+    for (const auto& taken : take_all(fd)) CHECK(taken);
+    // A machine may be without IPv6.
+    if (const auto ipv6 = sockets.open(Family::ipv6, SocketKind::stream)) {
+        CHECK(sockets.set_v6_only(bench.own(*ipv6), true));
+    }
+    bench.close(fd);
+    for (const auto& refused : take_all(fd)) CHECK(refused.error() == EBADF);
+    CHECK(sockets.set_v6_only(fd, true).error() == EBADF);
+}
+
+TEMPLATE_LIST_TEST_CASE("a negative buffer size is EINVAL and changes nothing", "", Worlds) {
+    Connected<TestType> bench;
+    auto& sockets = bench.poller.sockets();
+    const auto sent = sockets.set_send_buffer(bench.client, -1);
+    CHECK(sent.error() == EINVAL);
+    CHECK(sent.error().message().view().starts_with("set SO_SNDBUF fd "));
+    const auto received = sockets.set_receive_buffer(bench.client, -1);
+    CHECK(received.error() == EINVAL);
+    CHECK(received.error().message().view().starts_with("set SO_RCVBUF fd "));
+    CHECK(sockets.set_send_buffer(-1, -1).error() == EINVAL);
+    CHECK(bench.write(bench.client).bytes == 4);
+}
 
 TEMPLATE_LIST_TEST_CASE("a connection carries bytes both ways", "", Worlds) {
     Connected<TestType> bench;

@@ -33,6 +33,12 @@ struct NoPipe : ArchetypeSockets {
 struct OtherSockets : Archetype {
     using Sockets = NoPipe;
 };
+struct NoV6Only : ArchetypeSockets {
+    void set_v6_only(int, bool) = delete;
+};
+struct NoNonBlocking : ArchetypeSockets {
+    void set_non_blocking(int, bool) = delete;
+};
 struct NoChildren : ArchetypeSystem {
     void reap_child(int) = delete;
 };
@@ -55,6 +61,8 @@ TEST_CASE("a type that lacks one member is no poller") {
     STATIC_REQUIRE_FALSE(Poller<NoWake>);
     STATIC_REQUIRE_FALSE(Poller<OtherEvent>);
     STATIC_REQUIRE_FALSE(Poller<OtherSockets>);
+    STATIC_REQUIRE_FALSE(SocketOptions<NoV6Only>);
+    STATIC_REQUIRE_FALSE(SocketOptions<NoNonBlocking>);
     STATIC_REQUIRE_FALSE(SystemApi<NoChildren>);
 }
 

@@ -70,7 +70,7 @@ TEST_CASE("select reports a descriptor closed without remove as an error and hea
 
 TEST_CASE("select refuses a descriptor at its limit with ERANGE, and opens only below it") {
     const ManyDescriptors room;
-    if (!room.enough) SKIP("n.a. (limit " << room.before.rlim_max << ")");
+    if (!room.enough) SKIP("limit " << room.before.rlim_max);
     auto poller = SelectPoller::open().value();
     const auto [fd, peer] = poller.sockets().pair(SocketKind::stream).value();
     const Fd first(fd);

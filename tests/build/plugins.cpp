@@ -4,6 +4,7 @@
 // first.
 
 #include <dlfcn.h>
+#include <rondo/config/version.hpp>
 
 #include <string>
 
@@ -25,6 +26,8 @@ std::string said_by(const char* path) {
 }  // namespace
 
 TEST_CASE("two plug-ins with two versions of rondo run their own code", "[build]") {
-    CHECK(said_by(RONDO_TEST_PLUGIN) == "0.1.0: no error, 1 timer");
-    CHECK(said_by(RONDO_TEST_OTHER_PLUGIN) == "0.1.99: nothing went wrong, 1 timer");
+    CHECK(said_by(RONDO_TEST_PLUGIN) == RONDO_VERSION ": no error, 1 timer");
+    CHECK(said_by(RONDO_TEST_OTHER_PLUGIN) ==
+          RONDO_DETAIL_STR(RONDO_VERSION_MAJOR) "." RONDO_DETAIL_STR(
+              RONDO_VERSION_MINOR) ".99: nothing went wrong, 1 timer");
 }

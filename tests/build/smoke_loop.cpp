@@ -7,11 +7,22 @@
 #include <rondo/loop/event_loop.hpp>
 
 #include <span>
+#include <tuple>
 
 #include "support/catch.hpp"
 
-TEMPLATE_TEST_CASE("a loop runs descriptors, timers and tasks, in every build", "[smoke][kernel]",
-                   rondo::EpollPoller, rondo::PollPoller, rondo::SelectPoller) {
+namespace {
+
+using Pollers = std::tuple<
+#if RONDO_HAS_EPOLL
+    rondo::EpollPoller,
+#endif
+    rondo::PollPoller, rondo::SelectPoller>;
+
+}  // namespace
+
+TEMPLATE_LIST_TEST_CASE("a loop runs descriptors, timers and tasks, in every build",
+                        "[smoke][kernel]", Pollers) {
     rondo::EventLoop<TestType> loop;
     auto& sockets = loop.sockets();
     const auto ends = sockets.pair(rondo::SocketKind::stream);

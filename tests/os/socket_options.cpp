@@ -50,6 +50,18 @@ TEST_CASE("switches go on and off") {
     }
 }
 
+TEST_CASE("an IPv6 socket leaves IPv4 alone, or not") {
+    const auto opened = PosixSockets::open(Family::ipv6, SocketKind::stream);
+    if (!opened) SKIP("no IPv6 here");
+    const Fd fd(*opened);
+    for (const bool on : {true, false}) {
+        CHECK(PosixSockets::set_v6_only(fd.get(), on));
+        CHECK(option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY) == on);
+    }
+    CHECK(PosixSockets::set_v6_only(-1, true).error().message() ==
+          "set IPV6_V6ONLY fd -1: bad file descriptor");
+}
+
 TEST_CASE("keep-alive takes its three numbers, in seconds rounded up") {
     const Fd fd = tcp();
     const KeepAlive odd{Duration::milliseconds(60'001), Duration::seconds(5), 7};

@@ -31,10 +31,15 @@ with_cmake() {
     build/consumer
 }
 
-install_rondo() {
+# install_without_programs OPTION...: rondo alone, into usr.
+install_without_programs() {
     cmake -S "$root" -B rondo "${cmake_options[@]}" -DRONDO_BUILD_TESTS=OFF \
-        -DRONDO_BUILD_EXAMPLES=OFF -DCMAKE_INSTALL_PREFIX="$work/usr" >configure.log
+        -DRONDO_BUILD_EXAMPLES=OFF -DCMAKE_INSTALL_PREFIX="$work/usr" "$@" >configure.log
     cmake --install rondo >install.log
+}
+
+install_rondo() {
+    install_without_programs
     # Every header arrives, and nothing that depends on the machine.
     diff <(cd "$root/include" && find . -name '*.hpp' | sort) \
         <(cd usr/include && find . -name '*.hpp' | sort)
@@ -55,14 +60,33 @@ consume_add_subdirectory() {
 
 consume_fetch_content() { with_cmake fetch_content; }
 
+# with_pkg_config PREFIX: compiles and links in two steps, each with its own flags.
+with_pkg_config() {
+    export PKG_CONFIG_PATH="$1/share/pkgconfig"
+    pkg-config --exact-version="$(version)" rondo
+    local flags step
+    for step in cflags libs; do
+        flags=$(pkg-config --$step rondo)
+        [[ " $flags " == *" -pthread "* ]] || { echo "no -pthread in --$step: $flags"; return 1; }
+    done
+    # shellcheck disable=SC2046
+    $compile $(pkg-config --cflags rondo) -c "$here/main.cpp" -o main.o
+    # shellcheck disable=SC2046
+    $compile $(pkg-config --cflags rondo) -c "$here/second.cpp" -o second.o
+    # shellcheck disable=SC2046
+    $compile main.o second.o $(pkg-config --libs rondo) -o consumer
+    ./consumer
+}
+
 consume_pkg_config() {
     command -v pkg-config >/dev/null || not_tried "no pkg-config"
     install_rondo
-    export PKG_CONFIG_PATH="$work/moved/share/pkgconfig"
-    pkg-config --exact-version="$(version)" rondo
-    # shellcheck disable=SC2046
-    $compile "$here/main.cpp" "$here/second.cpp" $(pkg-config --cflags --libs rondo) -o consumer
-    ./consumer
+    with_pkg_config "$work/moved"
+
+    # The headers in a place of their own, wherever the rest goes.
+    rm -rf rondo moved
+    install_without_programs -DCMAKE_INSTALL_INCLUDEDIR="$work/headers"
+    with_pkg_config "$work/usr"
 }
 
 consume_meson() {
@@ -81,7 +105,7 @@ consume_meson() {
     meson install -C alone >install.log
     diff <(cd "$root/include" && find . -name '*.hpp' | sort) \
         <(cd usr/include && find . -name '*.hpp' | sort)
-    PKG_CONFIG_PATH="$work/usr/share/pkgconfig" pkg-config --exact-version="$(version)" rondo
+    with_pkg_config "$work/usr"
 }
 
 consume_single_header() {
@@ -90,13 +114,17 @@ consume_single_header() {
     ./consumer
 }
 
+# The examples use more of the library than the small program. That one of them hands a format on to
+# printf is its own affair.
 consume_warnings() {
-    local compiler tried=""
+    local compiler source tried=""
     for compiler in g++ clang++; do
         command -v $compiler >/dev/null || continue
-        # shellcheck disable=SC2086
-        $launcher $compiler -std=c++20 -O2 $every_warning -I "$root/include" -c "$here/main.cpp" \
-            -o consumer.o
+        for source in "$here/main.cpp" "$root"/examples/{upper_server,run_command}.cpp; do
+            # shellcheck disable=SC2086
+            $launcher $compiler -std=c++20 -O2 $every_warning -Wno-format-nonliteral \
+                -I "$root/include" -I "$root" -c "$source" -o consumer.o
+        done
         tried="$tried $compiler"
     done
     echo "no warning by$tried"

@@ -40,6 +40,7 @@ struct ArchetypeSockets {
 
     Result<void> set_reuse_address(int, bool) { return {}; }
     Result<void> set_reuse_port(int, bool) { return {}; }
+    Result<void> set_v6_only(int, bool) { return {}; }
     Result<void> set_no_delay(int, bool) { return {}; }
     Result<void> set_keep_alive(int, const KeepAlive&) { return {}; }
     Result<void> set_send_timeout(int, Duration) { return {}; }
@@ -48,6 +49,7 @@ struct ArchetypeSockets {
     Result<void> set_receive_buffer(int, int) { return {}; }
     Result<void> set_linger_reset(int, bool) { return {}; }
     Result<void> set_mark(int, uint32_t) { return {}; }
+    Result<void> set_non_blocking(int, bool) { return {}; }
 };
 
 struct ArchetypeSystem {

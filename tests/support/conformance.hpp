@@ -4,7 +4,11 @@
 // AllPollers, and one row of the table that ARCHITECTURE.md shows. A poller is left out only by its
 // traits, and then the body isn't even compiled for it.
 //
-// A new backend joins by being added to AllPollers; nothing else changes.
+// A new backend joins by being added to AllPollers, where this platform has it; nothing else
+// changes. The table has a column for each poller that is there.
+
+#include <stdlib.h>
+#include <unistd.h>
 
 #include <string>
 #include <tuple>
@@ -20,7 +24,17 @@
 
 namespace rondo::test {
 
-using AllPollers = std::tuple<EpollPoller, PollPoller, SelectPoller, ManualPoller>;
+using AllPollers = std::tuple<
+#if RONDO_HAS_EPOLL
+    EpollPoller,
+#endif
+#if RONDO_HAS_POLL
+    PollPoller,
+#endif
+#if RONDO_HAS_SELECT
+    SelectPoller,
+#endif
+    ManualPoller>;
 
 /// What a rule is about, as far as not every poller has it.
 enum class Needs {
@@ -31,6 +45,8 @@ enum class Needs {
     read_closed,
     native_handle,
     fd_limit,
+    files,
+    no_files,
     kernel
 };
 
@@ -51,6 +67,10 @@ constexpr const char* left_out(Needs needs, const PollerTraits& traits) {
             return traits.native_handle ? "" : "no native handle";
         case Needs::fd_limit:
             return traits.fd_limit != 0 ? "" : "no fd limit";
+        case Needs::files:
+            return traits.files_always_ready ? "" : traits.kernel ? "refuses files" : "no files";
+        case Needs::no_files:
+            return traits.files_always_ready ? "takes files" : traits.kernel ? "" : "no files";
         case Needs::kernel:
             return traits.kernel ? "" : "no kernel";
     }
@@ -112,6 +132,14 @@ public:
     }
     FdPair pair() { return own(poller.sockets().pair(SocketKind::stream).value()); }
     FdPair pipe() { return own(poller.sockets().pipe().value()); }
+    /// A regular file of the kernel, empty and without a name.
+    int file() {
+        char path[] = "/tmp/rondo_conformance.XXXXXX";
+        const int fd = own(mkstemp(path));
+        REQUIRE(fd >= 0);
+        REQUIRE(unlink(path) == 0);
+        return fd;
+    }
     void close(int fd) {
         std::erase(owned_, fd);
         poller.sockets().close(fd);

@@ -6,6 +6,8 @@
 // A TCP connect is in progress until the next wait, also when it is bound to fail; a Unix one is
 // decided at once.
 
+#include <errno.h>
+
 #include <memory>
 #include <span>
 
@@ -195,13 +197,20 @@ public:
 
     Result<void> set_reuse_address(int fd, bool) { return check(fd); }
     Result<void> set_reuse_port(int fd, bool) { return check(fd); }
+    Result<void> set_v6_only(int fd, bool) { return check(fd); }
     Result<void> set_no_delay(int fd, bool) { return check(fd); }
     Result<void> set_keep_alive(int fd, const KeepAlive&) { return check(fd); }
     Result<void> set_send_timeout(int fd, Duration) { return check(fd); }
     Result<void> set_receive_timeout(int fd, Duration) { return check(fd); }
-    Result<void> set_receive_buffer(int fd, int) { return check(fd); }
     Result<void> set_mark(int fd, uint32_t) { return check(fd); }
+    /// Nothing here ever blocks, so there is nothing to switch.
+    Result<void> set_non_blocking(int fd, bool) { return check(fd); }
+    Result<void> set_receive_buffer(int fd, int size) {
+        if (size < 0) return Error::on_fd(EINVAL, "set SO_RCVBUF", fd);
+        return check(fd);
+    }
     Result<void> set_send_buffer(int fd, int size) {
+        if (size < 0) return Error::on_fd(EINVAL, "set SO_SNDBUF", fd);
         world_->set_capacity(fd, static_cast<size_t>(size));
         return check(fd);
     }
