@@ -1266,10 +1266,10 @@ struct ConnectOptions {
 // P2  Changes. add, modify and remove are one system call each and act at once (a ring may hand
 //     them over with the next wait). Errors of add come back from the call and change nothing:
 //     EBADF for a descriptor that isn't open, EEXIST for one that is there already, ERANGE beyond
-//     traits.fd_limit, ENOTSUP for edge or priority where the traits say no (modify answers it
-//     too), EPERM for a regular file unless traits.files_always_ready. modify and remove of a
-//     descriptor that isn't there answer ENOENT (or EBADF). The caller removes a descriptor before
-//     closing it.
+//     traits.fd_limit, ENOTSUP for edge or priority where the traits say no, EPERM for a regular
+//     file unless traits.files_always_ready. modify answers ENOTSUP for priority alone, and also
+//     changes nothing then: edge is fixed by add (P4). modify and remove of a descriptor that isn't
+//     there answer ENOENT (or EBADF). The caller removes a descriptor before closing it.
 //
 // P3  Tokens. An event carries the token of the registration that it is for, as last given to add
 //     or modify. After remove and a new add of the same number no event carries the old token,
@@ -1313,7 +1313,7 @@ namespace rondo::inline RONDO_ABI {
 /// of these.
 struct PollerTraits {
     bool edge = false;           ///< Interest::edge works (else add answers ENOTSUP)
-    bool priority = false;       ///< Interest::priority works (else add answers ENOTSUP)
+    bool priority = false;       ///< Interest::priority works (else ENOTSUP)
     bool read_closed = false;    ///< Readiness::read_closed is reported
     bool native_handle = false;  ///< native_handle() is a descriptor a foreign loop can wait on
     bool files_always_ready = false;  ///< a regular file is always ready (else add answers EPERM)
@@ -1369,6 +1369,7 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
                                  const KeepAlive& keep_alive) {
     { s.set_reuse_address(fd, on) } -> std::same_as<Result<void>>;
     { s.set_reuse_port(fd, on) } -> std::same_as<Result<void>>;
+    { s.set_v6_only(fd, on) } -> std::same_as<Result<void>>;
     { s.set_no_delay(fd, on) } -> std::same_as<Result<void>>;
     { s.set_keep_alive(fd, keep_alive) } -> std::same_as<Result<void>>;
     { s.set_send_timeout(fd, timeout) } -> std::same_as<Result<void>>;
@@ -1377,6 +1378,7 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
     { s.set_receive_buffer(fd, size) } -> std::same_as<Result<void>>;
     { s.set_linger_reset(fd, on) } -> std::same_as<Result<void>>;  // close() resets
     { s.set_mark(fd, mark) } -> std::same_as<Result<void>>;
+    { s.set_non_blocking(fd, on) } -> std::same_as<Result<void>>;
 };
 
 /// The socket calls of a poller's world.
@@ -4131,7 +4133,7 @@ private:
         if (held + count <= capacity_ && begin_ >= held) {
             memcpy(bytes_, bytes_ + begin_, held);
         } else {
-            size_t capacity = capacity_ < capacity_min ? capacity_min : capacity_;
+            size_t capacity = capacity_ != 0 ? 2 * capacity_ : capacity_min;
             while (capacity < held + count) capacity *= 2;
             auto* const bytes = static_cast<std::byte*>(M::allocate(capacity, alignment));
             if (bytes == nullptr) return false;
@@ -9308,12 +9310,14 @@ void Connection<Loop, State, T>::conclude() {
     set_timer();
 }
 
-// Edge-triggered, interest changes once at most; otherwise it follows what is wanted.
+// Edge-triggered, interest changes once at most; otherwise it follows what is wanted. What could be
+// done already, because a nested turn was told so, is due.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::watch_for() {
     Interest wanted = Interest::none;
     if (wants_read()) wanted |= transport_.read_needs();
     if (unsent() != 0 || (ending_ && !write_ended_)) wanted |= transport_.write_needs();
+    if (any(wanted, can_)) group_.enlist(*this);
     if constexpr (edge) {
         const bool blocked = any(wanted, Interest::write) && !any(can_, Interest::write);
         if (!blocked || joined_) return;
@@ -9511,7 +9515,6 @@ void Connection<Loop, State, T>::read_in() {
         if (!closing_) show(buffer.first(got.bytes));
         tell_drained();
     }
-    if (broken_ != 0 && !dead_) group_.enlist(*this);
 }
 
 template <class Loop, class State, class T>
@@ -9648,7 +9651,7 @@ void Connection<Loop, State, T>::expired() {
         if (timer_) loop().rearm(timer_, timer_at_);
         return;
     }
-    static_cast<void>(sockets().set_linger_reset(fd_, closing_));
+    if (closing_) static_cast<void>(sockets().set_linger_reset(fd_, true));
     die(ETIMEDOUT, call);
 }
 

@@ -213,19 +213,6 @@ RULE("P2 changes: add of a regular file is EPERM where it is not always ready", 
     }
 }
 
-RULE("P2 changes: a regular file is always ready where it can be added", files) {
-    Bench<P> bench;
-    const int fd = bench.file();
-    const Interest both = Interest::read | Interest::write;
-    REQUIRE(bench.poller.add(fd, both, Token(fd, 1)));
-    for (int i = 0; i < 2; ++i) {
-        REQUIRE(bench.wait(Instant::max()).size() == 1);
-        REQUIRE(bench.state(fd) == (Readiness::readable | Readiness::writable));
-    }
-    REQUIRE(bench.poller.modify(fd, both, Interest::none, Token(fd, 1)));
-    REQUIRE(bench.silent());
-}
-
 RULE("P2 changes: modify and remove of what is not there are ENOENT or EBADF", nothing) {
     Bench<P> bench;
     const int fd = bench.pair().first;

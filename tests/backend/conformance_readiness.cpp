@@ -57,6 +57,19 @@ RULE("P4 level: a direction that was not asked for is not reported", nothing) {
     REQUIRE(bench.state(fd) == Readiness::readable);
 }
 
+RULE("P4 level: a regular file is always ready where it can be added", files) {
+    Bench<P> bench;
+    const int fd = bench.file();
+    const Interest both = Interest::read | Interest::write;
+    REQUIRE(bench.poller.add(fd, both, Token(fd, 1)));
+    for (int i = 0; i < 2; ++i) {
+        REQUIRE(bench.wait(Instant::max()).size() == 1);
+        REQUIRE(bench.state(fd) == (Readiness::readable | Readiness::writable));
+    }
+    REQUIRE(bench.poller.modify(fd, both, Interest::none, Token(fd, 1)));
+    REQUIRE(bench.silent());
+}
+
 RULE("P4 edge: a change is reported once", edge) {
     Bench<P> bench;
     const auto [fd, peer] = bench.pair();

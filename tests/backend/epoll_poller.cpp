@@ -2,6 +2,8 @@
 // What is true of epoll alone; the contract that it shares is in conformance.cpp. [kernel]
 #include <rondo/backend/epoll_poller.hpp>
 
+#if RONDO_HAS_EPOLL
+
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -98,3 +100,5 @@ TEST_CASE("an epoll event is the kernel's struct and nothing more") {
     STATIC_REQUIRE(sizeof(EpollPoller::Event) == sizeof(epoll_event));
     STATIC_REQUIRE(std::is_trivially_copyable_v<EpollPoller::Event>);
 }
+
+#endif  // RONDO_HAS_EPOLL

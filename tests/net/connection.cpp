@@ -129,6 +129,19 @@ KERNEL_CASE("a nested turn serves others and changes no byte that a handler look
     CHECK((rig.heard == pattern(3000) + "more"));
 }
 
+KERNEL_CASE("bytes that a nested turn in on_open was told of are not lost", "[connection]") {
+    StreamRig<TestType> rig;
+    rig.group.on_open([&](auto&) {
+        rig.peer_sends("early");
+        rig.turns();
+    });
+    const FdPair ends = rig.rig.loop.sockets().pair(SocketKind::stream).value();
+    rig.peer = rig.rig.own(ends.second);
+    rig.group.adopt(ends.first).value();
+    rig.turns();
+    CHECK(rig.heard == "early");
+}
+
 KERNEL_CASE("an exception of on_data leaves run(), and the connection goes on", "[connection]") {
     StreamRig<TestType> rig;
     int calls = 0;

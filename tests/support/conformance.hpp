@@ -68,9 +68,11 @@ constexpr const char* left_out(Needs needs, const PollerTraits& traits) {
         case Needs::fd_limit:
             return traits.fd_limit != 0 ? "" : "no fd limit";
         case Needs::files:
-            return traits.files_always_ready ? "" : traits.kernel ? "refuses files" : "no files";
+            if (!traits.kernel) return "no kernel";
+            return traits.files_always_ready ? "" : "no files_always_ready";
         case Needs::no_files:
-            return traits.files_always_ready ? "takes files" : traits.kernel ? "" : "no files";
+            if (!traits.kernel) return "no kernel";
+            return traits.files_always_ready ? "has files_always_ready" : "";
         case Needs::kernel:
             return traits.kernel ? "" : "no kernel";
     }

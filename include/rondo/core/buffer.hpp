@@ -80,7 +80,7 @@ private:
         if (held + count <= capacity_ && begin_ >= held) {
             memcpy(bytes_, bytes_ + begin_, held);
         } else {
-            size_t capacity = capacity_ < capacity_min ? capacity_min : capacity_;
+            size_t capacity = capacity_ != 0 ? 2 * capacity_ : capacity_min;
             while (capacity < held + count) capacity *= 2;
             auto* const bytes = static_cast<std::byte*>(M::allocate(capacity, alignment));
             if (bytes == nullptr) return false;

@@ -113,12 +113,14 @@ void Connection<Loop, State, T>::conclude() {
     set_timer();
 }
 
-// Edge-triggered, interest changes once at most; otherwise it follows what is wanted.
+// Edge-triggered, interest changes once at most; otherwise it follows what is wanted. What could be
+// done already, because a nested turn was told so, is due.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::watch_for() {
     Interest wanted = Interest::none;
     if (wants_read()) wanted |= transport_.read_needs();
     if (unsent() != 0 || (ending_ && !write_ended_)) wanted |= transport_.write_needs();
+    if (any(wanted, can_)) group_.enlist(*this);
     if constexpr (edge) {
         const bool blocked = any(wanted, Interest::write) && !any(can_, Interest::write);
         if (!blocked || joined_) return;
@@ -316,7 +318,6 @@ void Connection<Loop, State, T>::read_in() {
         if (!closing_) show(buffer.first(got.bytes));
         tell_drained();
     }
-    if (broken_ != 0 && !dead_) group_.enlist(*this);
 }
 
 template <class Loop, class State, class T>
@@ -453,7 +454,7 @@ void Connection<Loop, State, T>::expired() {
         if (timer_) loop().rearm(timer_, timer_at_);
         return;
     }
-    static_cast<void>(sockets().set_linger_reset(fd_, closing_));
+    if (closing_) static_cast<void>(sockets().set_linger_reset(fd_, true));
     die(ETIMEDOUT, call);
 }
 
