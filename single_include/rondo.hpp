@@ -5313,6 +5313,7 @@ concept OwnsBytes =
     !std::is_trivially_copyable_v<Owner> && std::is_nothrow_move_constructible_v<Owner> &&
     requires(const Owner& owner) {
         { owner.size() } -> std::convertible_to<size_t>;
+        requires std::is_pointer_v<decltype(owner.data())>;
         requires std::is_trivially_copyable_v<std::remove_pointer_t<decltype(owner.data())>>;
     };
 
@@ -5429,7 +5430,8 @@ public:
         void* const memory = M::allocate(sizeof(Owned<Owner>), alignof(Owned<Owner>));
         if (memory == nullptr) return false;
         auto* const piece = ::new (memory) Owned<Owner>{{}, static_cast<Owner&&>(owner)};
-        const auto bytes = std::as_bytes(std::span(std::as_const(piece->owner)));
+        const auto& kept = std::as_const(piece->owner);
+        const auto bytes = std::as_bytes(std::span(kept.data(), static_cast<size_t>(kept.size())));
         static_cast<Piece&>(*piece) = {nullptr, bytes.data(),           bytes.size(),
                                        0,       &Owned<Owner>::destroy, sizeof(Owned<Owner>)};
         size_ += bytes.size();
@@ -8441,18 +8443,17 @@ size_t EventLoop<P, Observer, M>::turn(Phases phases, Instant limit) {
 // steps of the sleeping protocol, described in core/post_queue.hpp.
 template <Poller P, LoopObserver Observer, Memory M>
 void EventLoop<P, Observer, M>::wait(Instant limit, bool with_timers) {
-    const bool may_block = limit != Instant::min() && !state_.stopped() &&
-                           !descriptors_.has_failures() && !timers_.has_rest() &&
-                           !queue_->has_work();
-    if (!may_block) return ask(Instant::min());
-    const bool finite = limit != Instant::max() || (with_timers && !timers_.empty());
-    if (finite && had_work_ && !ask_first()) return;
-    // Only now: the exact answer pays for what later moves and cancellations have left behind.
-    const Instant deadline = with_timers ? earlier(limit, timers_.earliest()) : limit;
-    if (!queue_->prepare_sleep()) return ask(Instant::min());  // S1
-    if (state_.stopped() || !alive()) {                        // S2
-        queue_->awake();
-        return ask(Instant::min());
+    Instant deadline = Instant::min();
+    if (limit != Instant::min() && !state_.stopped() && !descriptors_.has_failures() &&
+        !timers_.has_rest()) {
+        const bool finite = limit != Instant::max() || (with_timers && !timers_.empty());
+        if (finite && had_work_ && !queue_->has_work() && !ask_first()) return;
+        if (queue_->prepare_sleep() &&       // S1
+            !state_.stopped() && alive()) {  // S2
+            // Only now: the exact answer pays for what later moves and cancellations have left.
+            const bool timed = with_timers && !timers_.empty();
+            deadline = timed ? earlier(limit, timers_.earliest()) : limit;
+        }
     }
     ask(deadline);    // S3
     queue_->awake();  // S4

@@ -32,6 +32,7 @@ concept OwnsBytes =
     !std::is_trivially_copyable_v<Owner> && std::is_nothrow_move_constructible_v<Owner> &&
     requires(const Owner& owner) {
         { owner.size() } -> std::convertible_to<size_t>;
+        requires std::is_pointer_v<decltype(owner.data())>;
         requires std::is_trivially_copyable_v<std::remove_pointer_t<decltype(owner.data())>>;
     };
 
@@ -148,7 +149,8 @@ public:
         void* const memory = M::allocate(sizeof(Owned<Owner>), alignof(Owned<Owner>));
         if (memory == nullptr) return false;
         auto* const piece = ::new (memory) Owned<Owner>{{}, static_cast<Owner&&>(owner)};
-        const auto bytes = std::as_bytes(std::span(std::as_const(piece->owner)));
+        const auto& kept = std::as_const(piece->owner);
+        const auto bytes = std::as_bytes(std::span(kept.data(), static_cast<size_t>(kept.size())));
         static_cast<Piece&>(*piece) = {nullptr, bytes.data(),           bytes.size(),
                                        0,       &Owned<Owner>::destroy, sizeof(Owned<Owner>)};
         size_ += bytes.size();
