@@ -8772,10 +8772,12 @@ struct Plain {
 //
 // How it reads, writes and ends is in connection_io.hpp.
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -8818,6 +8820,9 @@ public:
     /// Sends a string or vector that is moved in, without a copy; small ones are copied.
     template <OwnsBytes Owner>
     bool send(Owner&& owner);
+    /// Sends several pieces in one system call, such as a header and what it announces. All but the
+    /// last are copied first.
+    bool send_parts(std::initializer_list<std::span<const std::byte>> parts);
     /// Sends what is queued now, in a handler too, as far as the kernel takes it.
     void flush();
 
@@ -8832,9 +8837,17 @@ public:
     /// Sends what is queued, tells the peer, waits until it has finished too, and ends. What still
     /// comes is discarded; after close_timeout it is aborted. on_data isn't called any more.
     void close();
-    /// Ends it now: what is queued is lost, and a TCP peer is told by a reset.
-    void abort();
+    /// Ends it now: what is queued is lost, and a TCP peer is told by a reset. on_close is told
+    /// `reason`, an errno value.
+    void abort(int reason = ECONNABORTED);
 
+    /// For an on_data that takes its bytes message by message: false when the next one should wait
+    /// or is no longer wanted, because the connection was paused, closed, or is full of replies.
+    /// What on_data hasn't used then is shown again when it is time, or dropped.
+    bool wants_more() const noexcept {
+        const bool room = !options().pause_if_full || unsent() <= options().high_water;
+        return !dead_ && !closing_ && !paused_ && room;
+    }
     /// True while send() can work.
     bool can_send() const noexcept { return !dead_ && !ending_ && broken_ == 0; }
     /// True from above the high-water mark until on_drain.
@@ -9366,6 +9379,23 @@ bool Connection<Loop, State, T>::send(Owner&& owner) {
     return settle();
 }
 
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::send_parts(
+    std::initializer_list<std::span<const std::byte>> parts) {
+    if (!can_send()) return false;
+    for (const auto& part : parts) {
+        const bool last = &part == parts.end() - 1;
+        if (last && depth_ == 0 && any(can_, transport_.write_needs())) {
+            borrowed_ = part;
+            write_out();
+            keep_borrowed();
+        } else if (!enqueue(part)) {
+            return false;
+        }
+    }
+    return settle();
+}
+
 // What follows from bytes that were queued. Outside of the handlers nobody else looks after it.
 template <class Loop, class State, class T>
 bool Connection<Loop, State, T>::settle() {
@@ -9580,10 +9610,10 @@ void Connection<Loop, State, T>::close() {
 }
 
 template <class Loop, class State, class T>
-void Connection<Loop, State, T>::abort() {
+void Connection<Loop, State, T>::abort(int reason) {
     if (dead_) return;
     static_cast<void>(sockets().set_linger_reset(fd_, true));
-    die(ECONNABORTED, "abort");
+    die(reason, "abort");
 }
 
 // The descriptor goes at once; on_close comes when no handler of it is running.
@@ -9654,6 +9684,402 @@ void Connection<Loop, State, T>::expired() {
     }
     if (closing_) static_cast<void>(sockets().set_linger_reset(fd_, true));
     die(ETIMEDOUT, call);
+}
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/connector.hpp
+
+// Connector: makes one connection, to whichever of several addresses answers first. The addresses
+// are tried in turn, IPv6 and IPv4 alternating; the next one starts as soon as one has failed, or
+// when nothing is decided for a while (RFC 8305, "Happy Eyeballs"). If all fail it may begin again
+// after a pause that doubles. What it hands over is a connected descriptor, for
+// Connections::adopt().
+//
+// It refuses to resolve names, that is a Resolver's work, and to make two connections at a time:
+// have a Connector for each.
+
+#include <stddef.h>
+
+#include <span>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+/// How a Connector tries.
+struct ConnectorOptions {
+    Duration timeout = Duration::seconds(30);        ///< for everything, further rounds included
+    Duration stagger = Duration::milliseconds(250);  ///< then the next address is tried beside
+    size_t rounds = 1;  ///< how often all addresses are tried; 0: until the timeout
+    Duration retry_min = Duration::milliseconds(100);  ///< the pause before the second round
+    Duration retry_max = Duration::seconds(10);        ///< pauses double up to this
+    Endpoint source;                                   ///< bind to it first; none by default
+    bool best_effort_source = false;                   ///< if it can't be bound, do without it
+};
+
+namespace detail {
+
+struct ConnectRule {
+    template <class F>
+    static constexpr bool check() {
+        static_assert(CallableWith<std::decay_t<F>, Result<int>>,
+                      "a connector's handler is called as f(rondo::Result<int> fd)");
+        return CallableWith<std::decay_t<F>, Result<int>>;
+    }
+};
+
+}  // namespace detail
+
+/// Neither copied nor moved: its watches point at it.
+///
+/// Lifetime: must not outlive the loop; its end is a cancel(). The handler may destroy it.
+/// Threads: loop thread.
+template <class Loop>
+class Connector {
+public:
+    using Handler =
+        CheckedHandler<void(Result<int>), detail::ConnectRule, typename Loop::MemoryPolicy>;
+
+    explicit Connector(Loop& loop, const ConnectorOptions& options = {})
+        : loop_(loop), options_(options), next_(loop.timer()), deadline_(loop.timer()) {}
+    Connector(const Connector&) = delete;
+    Connector& operator=(const Connector&) = delete;
+    ~Connector() { cancel(); }
+
+    /// Begins to connect. `on_done(fd)` is called once, never from within this call: with a
+    /// connected descriptor, which is then the handler's to adopt or close, or with the error of
+    /// the attempt that failed last; ETIMEDOUT if the timeout has come. It may connect again.
+    /// Lifetime: the addresses are copied.
+    /// Errors: ENOMEM, EINVAL without an address; then on_done isn't called.
+    template <class F>
+    Result<void> connect(std::span<const Endpoint> addresses, F&& on_done) {
+        RONDO_ASSERT(!busy(), "a Connector makes one connection at a time: cancel() first");
+        if (addresses.empty()) return Error(EINVAL, "connect", "no address");
+        Handler handler(static_cast<F&&>(on_done));
+        if (!handler || !prepare(addresses)) return Error(ENOMEM, "connect", addresses[0].text());
+        done_ = std::move(handler);
+        try_next();
+        return {};
+    }
+    /// With a single address.
+    template <class F>
+    Result<void> connect(const Endpoint& address, F&& on_done) {
+        return connect(std::span(&address, 1), static_cast<F&&>(on_done));
+    }
+
+    /// Ends what was begun, without calling its handler. Without anything begun it does nothing.
+    void cancel() noexcept {
+        clear();
+        const Handler dropped = std::move(done_);
+    }
+
+    /// True from connect() until its handler is called.
+    bool busy() const noexcept { return static_cast<bool>(done_); }
+
+private:
+    struct Attempt {
+        int fd;
+        size_t address;
+    };
+
+    bool prepare(std::span<const Endpoint> addresses) {
+        if (!addresses_.resize(addresses.size()) || !attempts_.reserve(addresses.size())) {
+            return false;
+        }
+        addresses_.truncate(addresses.size());
+        alternate(addresses);
+        tried_ = 0;
+        round_ = 1;
+        pause_ = options_.retry_min;
+        if (!next_.at(Instant::max(), [this] { go_on(); })) return false;
+        if (options_.timeout == never) return true;
+        if (deadline_.after(options_.timeout, [this] { expired(); })) return true;
+        next_.cancel();
+        return false;
+    }
+
+    // The order that was given, but families alternate (RFC 8305, section 4): a family that doesn't
+    // work must not keep the other waiting.
+    void alternate(std::span<const Endpoint> from) noexcept {
+        size_t next[2] = {0, 0};
+        const auto seek = [&](bool other) {
+            size_t& at = next[other];
+            while (at < from.size() && (from[at].family() != from[0].family()) != other) ++at;
+            return at < from.size();
+        };
+        bool other = false;
+        for (Endpoint& address : addresses_) {
+            if (!seek(other)) other = !other;
+            seek(other);
+            address = from[next[other]++];
+            other = !other;
+        }
+    }
+
+    void go_on() {
+        if (over_) return finish(last_);
+        try_next();
+    }
+
+    void expired() {
+        const Endpoint& latest = addresses_[tried_ == 0 ? 0 : tried_ - 1];
+        finish(Error(ETIMEDOUT, "connect", latest.text()));
+    }
+
+    // Starts with the next address; those that fail at once are passed over. Each way ends with
+    // next_ armed: it reports a failure too, because connect() must not call the handler.
+    void try_next() {
+        while (tried_ < addresses_.size()) {
+            if (!start(tried_++)) continue;
+            const bool more = tried_ < addresses_.size();
+            next_.rearm(more ? options_.stagger : never);
+            return;
+        }
+        if (!attempts_.empty()) {
+            next_.rearm(Instant::max());
+        } else if (options_.rounds == 0 || round_ < options_.rounds) {
+            ++round_;
+            tried_ = 0;
+            next_.rearm(pause_);
+            pause_ = pause_ + pause_ < options_.retry_max ? pause_ + pause_ : options_.retry_max;
+        } else {
+            over_ = true;
+            next_.rearm(Instant::min());
+        }
+    }
+
+    bool start(size_t address) {
+        const Endpoint& to = addresses_[address];
+        ConnectOptions how;
+        how.source = options_.source ? &options_.source : nullptr;
+        how.best_effort_source = options_.best_effort_source;
+        const auto fd = loop_.sockets().connect_to(to, how);
+        if (!fd) {
+            last_ = fd.error();
+            return false;
+        }
+        const auto added = loop_.add(*fd, Interest::write,
+                                     [this](int ready, Readiness how_so) { look(ready, how_so); });
+        if (!added) {
+            loop_.sockets().close(*fd);
+            last_ = Error(added.error().code(), "connect", to.text());
+            return false;
+        }
+        static_cast<void>(attempts_.push_back({*fd, address}));
+        return true;
+    }
+
+    void look(int fd, Readiness readiness) {
+        const int code = outcome(fd, readiness);
+        if (code == EINPROGRESS) return;
+        size_t at = 0;
+        while (attempts_[at].fd != fd) ++at;
+        const Attempt attempt = attempts_[at];
+        attempts_[at] = attempts_[attempts_.size() - 1];
+        attempts_.truncate(attempts_.size() - 1);
+        loop_.remove(fd);
+        if (code == 0) return finish(fd);
+        loop_.sockets().close(fd);
+        last_ = Error(code, "connect", addresses_[attempt.address].text());
+        try_next();
+    }
+
+    // No pending error doesn't say that it is connected: only having a peer does. A socket that is
+    // its own peer has met itself: a port of this host that nobody listens on, taken as the source
+    // (both ends send their SYN, RFC 9293, section 3.5, "simultaneous connection").
+    int outcome(int fd, Readiness readiness) {
+        auto& sockets = loop_.sockets();
+        if (const int code = sockets.error(fd)) return code;
+        const auto peer = sockets.peer(fd);
+        if (!peer) {
+            const bool undecided = !any(readiness, Readiness::hangup | Readiness::error);
+            return peer.error() == ENOTCONN && undecided ? EINPROGRESS : ECONNRESET;
+        }
+        if (!peer->is_ip()) return 0;
+        const auto local = sockets.local(fd);
+        return local && *local == *peer ? ECONNREFUSED : 0;
+    }
+
+    // The handler may destroy this.
+    void finish(Result<int> result) {
+        clear();
+        Handler done = std::move(done_);
+        done(std::move(result));
+    }
+
+    void clear() noexcept {
+        next_.cancel();
+        deadline_.cancel();
+        over_ = false;
+        for (const Attempt& attempt : attempts_) {
+            loop_.remove(attempt.fd);
+            loop_.sockets().close(attempt.fd);
+        }
+        attempts_.clear();
+    }
+
+    Loop& loop_;
+    const ConnectorOptions options_;
+    Handler done_;
+    typename Loop::Timer next_;  // the next address or round, or the end
+    typename Loop::Timer deadline_;
+    Array<Endpoint, typename Loop::MemoryPolicy> addresses_;
+    Array<Attempt, typename Loop::MemoryPolicy> attempts_;  // undecided
+    size_t tried_ = 0;                                      // addresses, in this round
+    size_t round_ = 0;
+    Duration pause_;
+    Error last_;
+    bool over_ = false;  // all rounds have failed, which is to be told
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/framing.hpp
+
+// Framing: turns a handler of messages into one of bytes, for Connections::on_data. A message ends
+// with a delimiter, or begins with its length.
+//
+//     server.on_data(rondo::delimited("\n", [](auto& connection, std::string_view line) { ... }));
+//     server.on_data(rondo::length_prefixed<4>(
+//         [](auto& connection, std::span<const std::byte> message) { ... }));
+//
+// Nothing is copied: a message is shown where it was received, and one that isn't complete stays
+// with the connection. When its handler pauses or closes the connection, or has sent more than the
+// peer takes, the messages that have come with it wait or are dropped, as bytes would be.
+//
+// It refuses to keep anything per connection, so a message is limited: one that is longer than
+// `longest` ends the connection with EMSGSIZE. ConnectionOptions::unconsumed_max must be larger by
+// what one read may bring, 256 KiB.
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <bit>
+#include <concepts>
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+/// See delimited().
+template <class F>
+class Delimited {
+public:
+    Delimited(std::string_view delimiter, F f, size_t longest)
+        : delimiter_(delimiter), longest_(longest), f_(std::move(f)) {
+        RONDO_ASSERT(!delimiter.empty(), "a delimiter has at least one byte");
+    }
+
+    template <class Connection>
+    size_t operator()(Connection& connection, std::span<const std::byte> bytes) {
+        static_assert(std::is_invocable_v<F&, Connection&, std::string_view>,
+                      "a handler of delimited messages is called as f(connection, "
+                      "std::string_view message)");
+        const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+        size_t used = 0;
+        while (connection.wants_more()) {
+            const size_t end = text.find(delimiter_, used);
+            const bool whole = end != std::string_view::npos;
+            if ((whole ? end : text.size()) - used > longest_) {
+                connection.abort(EMSGSIZE);
+            } else if (whole) {
+                const std::string_view message = text.substr(used, end - used);
+                used = end + delimiter_.size();
+                f_(connection, message);
+                continue;
+            }
+            break;
+        }
+        return used;
+    }
+
+private:
+    const std::string_view delimiter_;
+    const size_t longest_;
+    F f_;
+};
+
+/// A handler for on_data that calls `f(connection, std::string_view message)` with each message,
+/// without its delimiter. What follows the last delimiter when the peer ends isn't a message;
+/// Connection::unconsumed() tells in on_end that there is something.
+/// Lifetime: the delimiter is a literal, or lives as long as the connections.
+/// Cost: the incomplete message is searched again with each arrival.
+template <class F>
+Delimited<std::decay_t<F>> delimited(std::string_view delimiter, F&& f,
+                                     size_t longest = size_t{64} * 1024) {
+    return {delimiter, static_cast<F&&>(f), longest};
+}
+
+/// See length_prefixed().
+template <size_t Width, std::endian Order, class F>
+class LengthPrefixed {
+    static_assert(Width >= 1 && Width <= 8, "a length takes one to eight bytes");
+
+public:
+    LengthPrefixed(F f, size_t longest) : longest_(longest), f_(std::move(f)) {}
+
+    template <class Connection>
+    size_t operator()(Connection& connection, std::span<const std::byte> bytes) {
+        static_assert(std::is_invocable_v<F&, Connection&, std::span<const std::byte>>,
+                      "a handler of length-prefixed messages is called as f(connection, "
+                      "std::span<const std::byte> message)");
+        size_t used = 0;
+        while (connection.wants_more() && bytes.size() - used >= Width) {
+            const uint64_t length = length_at(bytes.data() + used);
+            if (length > longest_) {
+                connection.abort(EMSGSIZE);
+                break;
+            }
+            if (bytes.size() - used - Width < length) break;
+            const auto message = bytes.subspan(used + Width, static_cast<size_t>(length));
+            used += Width + message.size();
+            f_(connection, message);
+        }
+        return used;
+    }
+
+private:
+    static uint64_t length_at(const std::byte* at) noexcept {
+        uint64_t length = 0;
+        for (size_t i = 0; i < Width; ++i) {
+            const size_t from = Order == std::endian::big ? i : Width - 1 - i;
+            length = length << 8 | std::to_integer<uint64_t>(at[from]);
+        }
+        return length;
+    }
+
+    const size_t longest_;
+    F f_;
+};
+
+/// A handler for on_data that calls `f(connection, std::span<const std::byte> message)` with each
+/// message, without the `Width` bytes before it that tell its length: most significant first,
+/// unless Order says otherwise.
+template <size_t Width = 4, std::endian Order = std::endian::big, class F>
+LengthPrefixed<Width, Order, std::decay_t<F>> length_prefixed(F&& f,
+                                                              size_t longest = size_t{512} * 1024) {
+    return {static_cast<F&&>(f), longest};
+}
+
+/// Sends a message as length_prefixed() expects it. False: see Connection::send(); or it is longer
+/// than a length of that width can tell, then nothing is sent.
+template <size_t Width = 4, std::endian Order = std::endian::big, class Connection>
+bool send_length_prefixed(Connection& connection, std::span<const std::byte> message) {
+    static_assert(Width >= 1 && Width <= 8, "a length takes one to eight bytes");
+    const uint64_t length = message.size();
+    if constexpr (Width < 8) {
+        if (length >> (8 * Width) != 0) return false;
+    }
+    std::byte prefix[Width];
+    for (size_t i = 0; i < Width; ++i) {
+        prefix[Order == std::endian::little ? i : Width - 1 - i] =
+            static_cast<std::byte>(length >> (8 * i) & 0xff);
+    }
+    return connection.send_parts({prefix, message});
 }
 
 }  // namespace rondo::inline RONDO_ABI

@@ -60,6 +60,8 @@
 #include <rondo/net/connection_io.hpp>
 #include <rondo/net/connection_options.hpp>
 #include <rondo/net/connections.hpp>
+#include <rondo/net/connector.hpp>
+#include <rondo/net/framing.hpp>
 #include <rondo/net/listener.hpp>
 #include <rondo/net/server.hpp>
 #include <rondo/net/transport.hpp>

@@ -18,6 +18,7 @@ template class rondo::Listener<Loop>;
 template class rondo::Connections<Loop>;
 template class rondo::Connection<Loop>;
 template class rondo::Server<Loop>;
+template class rondo::Connector<Loop>;
 
 // The member templates, which the two lines above leave out, with closures that fit and one that
 // doesn't.
@@ -59,6 +60,20 @@ void rondo_lint(Loop& loop, int fd, int pid) {
 
     rondo::Listener listener(loop, [&](int from, const rondo::Endpoint&) { count += from; });
     listener.listen(rondo::Endpoint::parse("[::1]:0").value()).value();
+    rondo::Server<Loop> server(loop);
+    server.on_data(rondo::delimited(
+        "\n", [&](auto&, std::string_view line) { count += static_cast<int>(line.size()); }));
+    rondo::Connections<Loop> clients(loop);
+    clients.on_data(rondo::length_prefixed<4>([](auto& connection, const auto& message) {
+        rondo::send_length_prefixed<4>(connection, message);
+    }));
+    rondo::Connector connector(loop);
+    connector
+        .connect(rondo::Endpoint::parse("[::1]:1").value(),
+                 [&](rondo::Result<int> connected) {
+                     if (connected) static_cast<void>(clients.adopt(*connected));
+                 })
+        .value();
     loop.dump([&](std::string_view line) { count += static_cast<int>(line.size()); });
     loop.run();
 }

@@ -105,6 +105,7 @@ public:
         if (!end) return Error(EINVAL, "connect", at.text());
         if (end->connecting()) return Error(EALREADY, "connect", at.text());
         if (!end->idle()) return Error(EISCONN, "connect", at.text());
+        world_->connects.push_back(at);
         if (at.family() == Family::unix_path) {
             const int code = finish_connect(*world_, end, at);
             if (code != 0) return Error(code, "connect", at.text());
@@ -115,6 +116,7 @@ public:
         auto finish = [world = world_, end, at] {
             if (const int code = finish_connect(*world, end, at)) end->refuse(code);
         };
+        if (world_->loses_connects(at)) return Error(EINPROGRESS, "connect", at.text());
         if (world_->holding()) {
             world_->hold(std::move(finish));
         } else {
@@ -168,6 +170,7 @@ public:
         return object == nullptr ? IoResult{0, EBADF} : object->read(in);
     }
     IoResult write(int fd, std::span<const std::byte> out) noexcept {
+        ++world_->counters().writes;
         Object* const object = world_->find(fd);
         return object == nullptr ? IoResult{0, EBADF} : object->write(out);
     }

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <functional>
 #include <map>
@@ -20,6 +21,7 @@
 
 #include <rondo/backend/readiness.hpp>
 #include <rondo/core/child_status.hpp>
+#include <rondo/core/endpoint.hpp>
 #include <rondo/core/time.hpp>
 
 #include "manual_object.hpp"
@@ -34,6 +36,7 @@ struct ManualCounters {
     size_t waits = 0;
     size_t wakes = 0;
     size_t clock_reads = 0;
+    size_t writes = 0;
     size_t reopens = 0;
     size_t abandons = 0;
     /// Calls that would have been epoll_ctl.
@@ -98,6 +101,13 @@ public:
         if (on) return;
         for (auto& finish : std::exchange(held_, {})) finish();
     }
+    /// Connects to this address are never decided: nobody answers there.
+    void lose_connects(const Endpoint& to) { silent_.push_back(to); }
+    bool loses_connects(const Endpoint& to) const {
+        return std::find(silent_.begin(), silent_.end(), to) != silent_.end();
+    }
+    /// Where streams were connected to, in order, whatever came of it.
+    std::vector<Endpoint> connects;
 
     // Signals and children.
 
@@ -253,6 +263,7 @@ private:
     size_t capacity_ = 65536;
     size_t stuck_ = 0;
     bool holding_ = false;
+    std::vector<Endpoint> silent_;
     std::vector<std::function<void()>> held_;
     bool threads_ = false;
     bool woken_ = false;

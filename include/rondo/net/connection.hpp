@@ -12,10 +12,12 @@
 //
 // How it reads, writes and ends is in connection_io.hpp.
 
+#include <errno.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cstddef>
+#include <initializer_list>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -64,6 +66,9 @@ public:
     /// Sends a string or vector that is moved in, without a copy; small ones are copied.
     template <OwnsBytes Owner>
     bool send(Owner&& owner);
+    /// Sends several pieces in one system call, such as a header and what it announces. All but the
+    /// last are copied first.
+    bool send_parts(std::initializer_list<std::span<const std::byte>> parts);
     /// Sends what is queued now, in a handler too, as far as the kernel takes it.
     void flush();
 
@@ -78,9 +83,17 @@ public:
     /// Sends what is queued, tells the peer, waits until it has finished too, and ends. What still
     /// comes is discarded; after close_timeout it is aborted. on_data isn't called any more.
     void close();
-    /// Ends it now: what is queued is lost, and a TCP peer is told by a reset.
-    void abort();
+    /// Ends it now: what is queued is lost, and a TCP peer is told by a reset. on_close is told
+    /// `reason`, an errno value.
+    void abort(int reason = ECONNABORTED);
 
+    /// For an on_data that takes its bytes message by message: false when the next one should wait
+    /// or is no longer wanted, because the connection was paused, closed, or is full of replies.
+    /// What on_data hasn't used then is shown again when it is time, or dropped.
+    bool wants_more() const noexcept {
+        const bool room = !options().pause_if_full || unsent() <= options().high_water;
+        return !dead_ && !closing_ && !paused_ && room;
+    }
     /// True while send() can work.
     bool can_send() const noexcept { return !dead_ && !ending_ && broken_ == 0; }
     /// True from above the high-water mark until on_drain.

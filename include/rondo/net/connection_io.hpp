@@ -168,6 +168,23 @@ bool Connection<Loop, State, T>::send(Owner&& owner) {
     return settle();
 }
 
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::send_parts(
+    std::initializer_list<std::span<const std::byte>> parts) {
+    if (!can_send()) return false;
+    for (const auto& part : parts) {
+        const bool last = &part == parts.end() - 1;
+        if (last && depth_ == 0 && any(can_, transport_.write_needs())) {
+            borrowed_ = part;
+            write_out();
+            keep_borrowed();
+        } else if (!enqueue(part)) {
+            return false;
+        }
+    }
+    return settle();
+}
+
 // What follows from bytes that were queued. Outside of the handlers nobody else looks after it.
 template <class Loop, class State, class T>
 bool Connection<Loop, State, T>::settle() {
@@ -382,10 +399,10 @@ void Connection<Loop, State, T>::close() {
 }
 
 template <class Loop, class State, class T>
-void Connection<Loop, State, T>::abort() {
+void Connection<Loop, State, T>::abort(int reason) {
     if (dead_) return;
     static_cast<void>(sockets().set_linger_reset(fd_, true));
-    die(ECONNABORTED, "abort");
+    die(reason, "abort");
 }
 
 // The descriptor goes at once; on_close comes when no handler of it is running.
