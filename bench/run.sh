@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSL-1.0
 # Installs what is missing, builds the benchmarks, and runs them one after the other beside a
-# hand-written loop, libev and libuv. The figures are also left as JSON in build/bench.
+# hand-written loop, libev, libevent, libuv and asio. The figures are also left as JSON in build/bench.
 #   --smoke    a few seconds: does everything run? (without the counting of instructions)
 #   --pairs N  rounds per comparison (15)
 #   --only TEXT  those whose parameters contain TEXT
@@ -12,7 +12,8 @@ cd "$(dirname "$0")/.."
 . tests/support/need.sh
 
 need c++=g++ cmake=cmake ninja=ninja-build python3=python3 \
-    ev.h=libev-dev uv.h=libuv1-dev valgrind=valgrind strace=strace
+    ev.h=libev-dev uv.h=libuv1-dev \
+    event2/event.h=libevent-dev asio.hpp=libasio-dev valgrind=valgrind strace=strace
 
 out=build/bench
 mkdir -p "$out"
@@ -29,8 +30,9 @@ done
 status=0
 "$out/bench/pipes" --json "$out/pipes.json" "$@" || status=1
 if [ $counts = yes ]; then
-    python3 bench/counts.py "$out/bench/pipes" --json "$out/counts.json" || status=1
+    python3 bench/counts.py "$out/bench" --json "$out/counts.json" || status=1
 fi
 "$out/bench/timers" --json "$out/timers.json" "$@" || status=1
 "$out/bench/post" --json "$out/post.json" "$@" || status=1
+"$out/bench/echo" --json "$out/echo.json" "$@" || status=1
 exit $status

@@ -36,7 +36,7 @@ if [ "${1:-}" = --smoke ]; then
 fi
 
 need g++=g++ clang++=clang cmake=cmake ninja=ninja-build ccache=ccache python3=python3 ev.h=libev-dev \
-    uv.h=libuv1-dev
+    uv.h=libuv1-dev event2/event.h=libevent-dev asio.hpp=libasio-dev
 need_catch
 need_sanitizers clang++
 

@@ -23,7 +23,7 @@ using namespace rondo::test;
 namespace {
 
 using Counting = CountingMemory<69>;
-using Pool = SendPool<Counting>;
+using Chunks = SendPool<Counting>;
 using Queue = SendQueue<Counting>;
 
 static_assert(OwnsBytes<std::string> && OwnsBytes<std::vector<int>>);
@@ -32,7 +32,7 @@ static_assert(!OwnsBytes<std::string_view> && !OwnsBytes<std::span<const char>>)
 static_assert(!OwnsBytes<std::vector<std::string>> && !OwnsBytes<std::array<char, 4>>);
 static_assert(!OwnsBytes<std::vector<int>&> && !OwnsBytes<const std::vector<int>&>);
 static_assert(!OwnsBytes<std::vector<bool>> && !OwnsBytes<std::unique_ptr<char[]>>);
-static_assert(!std::is_copy_constructible_v<Queue> && !std::is_copy_constructible_v<Pool>);
+static_assert(!std::is_copy_constructible_v<Queue> && !std::is_copy_constructible_v<Chunks>);
 
 /// Owns bytes, counts how many of its kind own some, and offers no more than it has to.
 struct Parcel {
@@ -64,7 +64,7 @@ struct alignas(128) Wide : std::string {
     using std::string::string;
 };
 
-constexpr size_t chunk_room = Pool::chunk_bytes - sizeof(rondo::detail::SendPiece);
+constexpr size_t chunk_room = Chunks::chunk_bytes - sizeof(rondo::detail::SendPiece);
 
 std::span<const std::byte> bytes_of(const std::string& text) {
     return std::as_bytes(std::span(text));
@@ -85,7 +85,7 @@ size_t pieces(const Queue& queue) {
 
 // Clears its queue at its end, as a connection does.
 struct Owned {
-    Pool pool;
+    Chunks pool;
     Queue queue;
     ~Owned() { queue.clear(pool); }
 };
@@ -246,7 +246,7 @@ TEST_CASE("the pool keeps so many chunks and no large one", "[send_queue]") {
         REQUIRE(owned.queue.append(owned.pool, bytes_of(std::string(1000, 'x'))));
     }
     owned.queue.clear(owned.pool);
-    CHECK(Counting::held() == Pool::kept_max);
+    CHECK(Counting::held() == Chunks::kept_max);
 }
 
 TEST_CASE("what just fits into a chunk is kept, and one byte more isn't", "[send_queue]") {
@@ -257,7 +257,7 @@ TEST_CASE("what just fits into a chunk is kept, and one byte more isn't", "[send
     CHECK(Counting::held() == 0);
     REQUIRE(owned.queue.append(owned.pool, bytes_of(std::string(chunk_room, 'x'))));
     CHECK(pieces(owned.queue) == 1);
-    CHECK(Counting::bytes() == Pool::chunk_bytes);
+    CHECK(Counting::bytes() == Chunks::chunk_bytes);
     owned.queue.clear(owned.pool);
     CHECK(Counting::held() == 1);
     // A kept chunk is too small for what is large.

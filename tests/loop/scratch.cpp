@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <type_traits>
 #include <utility>
@@ -45,6 +46,12 @@ TEST_CASE("a buffer is lent to one at a time, and lent again", "[scratch]") {
         CHECK(Counting::held() == 2);
     }
     CHECK(Counting::held() == 0);
+}
+
+TEST_CASE("a buffer begins a page, where the kernel copies fastest", "[scratch]") {
+    Scratch scratch;
+    const Scratch::Lease lease(scratch);
+    CHECK(reinterpret_cast<uintptr_t>(lease.span().data()) % 4096 == 0);
 }
 
 TEST_CASE("a lease that gets no memory is empty", "[scratch]") {

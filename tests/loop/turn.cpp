@@ -380,8 +380,11 @@ TEST_CASE("a quiet loop with a deadline makes one wait per wake", "[turn]") {
     CHECK(rig.world().counters().waits <= 1000 + 1000 / 16);
 }
 
-TEST_CASE("without a deadline there is exactly one wait per wake", "[turn]") {
+TEST_CASE("without a deadline there is exactly one wait per wake, and no look at the clock",
+          "[turn]") {
     ManualRig rig;
+    if (GENERATE(false, true)) rig.loop.at(Instant::max(), nothing);
+    const size_t reads = rig.world().counters().clock_reads;
     const int fd = rig.scripted();
     int wakes = 0;
     const auto ready = [&] { rig.world().set_ready(fd, Readiness::readable); };
@@ -394,6 +397,7 @@ TEST_CASE("without a deadline there is exactly one wait per wake", "[turn]") {
     ready();
     rig.loop.run();
     CHECK(rig.world().counters().waits == 1000);
+    CHECK(rig.world().counters().clock_reads == reads);
 }
 
 TEST_CASE("a turn with a task left asks once, without blocking", "[turn]") {

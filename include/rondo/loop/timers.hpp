@@ -101,14 +101,15 @@ public:
 
     Instant earliest() noexcept { return heap_.earliest(); }
     bool has_rest() const noexcept { return heap_.due_left(); }
-    bool empty() const noexcept { return heap_.size() == 0; }
+    /// Nothing to wait for: those that there may be are scheduled never.
+    bool idle() const noexcept { return heap_.not_before() == Instant::max(); }
 
     /// Runs what is due, in order. `clock()` tells the time; it is read once for the due set, and
     /// once more after a handler that wants to be called again.
     template <class Clock>
     size_t run(Clock&& clock) {
         if (!heap_.due_left()) {
-            if (heap_.size() == 0) return 0;
+            if (idle()) return 0;
             due_at_ = clock();
             if (heap_.take_due(due_at_) == 0) return 0;
         }

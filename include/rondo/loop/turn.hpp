@@ -131,8 +131,8 @@ size_t EventLoop<P, Observer, M>::turn(Phases phases, Instant limit) {
     if (with_io && !state_.stopped()) ran += descriptors_.dispatch();
     if (signals_.has_rest() && with_io && !state_.stopped()) ran += signals_.run();
     // Where tasks were left, the timers of that turn have had their phase.
-    if (rondo::any(phases, Phases::timers) && !timers_.empty() && !state_.stopped() &&
-        (timers_.has_rest() || !queue_->has_rest())) {
+    if (rondo::any(phases, Phases::timers) && !state_.stopped() &&
+        (timers_.has_rest() || (!timers_.idle() && !queue_->has_rest()))) {
         ran += timers_.run([this] { return poller_.now(); });
     }
     if (rondo::any(phases, Phases::tasks) && queue_->has_work() && !state_.stopped()) {
@@ -150,12 +150,12 @@ void EventLoop<P, Observer, M>::wait(Instant limit, bool with_timers) {
     Instant deadline = Instant::min();
     if (limit != Instant::min() && !state_.stopped() && !descriptors_.has_failures() &&
         !timers_.has_rest()) {
-        const bool finite = limit != Instant::max() || (with_timers && !timers_.empty());
+        const bool finite = limit != Instant::max() || (with_timers && !timers_.idle());
         if (finite && had_work_ && !queue_->has_work() && !ask_first()) return;
         if (queue_->prepare_sleep() &&       // S1
             !state_.stopped() && alive()) {  // S2
             // Only now: the exact answer pays for what later moves and cancellations have left.
-            const bool timed = with_timers && !timers_.empty();
+            const bool timed = with_timers && !timers_.idle();
             deadline = timed ? earlier(limit, timers_.earliest()) : limit;
         }
     }

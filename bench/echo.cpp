@@ -1,0 +1,188 @@
+// SPDX-License-Identifier: BSL-1.0
+// An echo over TCP on loopback: each contender's server is a process of its own, pinned to one
+// processor, the load runs on another. What counts is the server's CPU time per message, because
+// the load is the slower side; messages per second are told beside.
+//
+// echo --count NAME CONNECTIONS MESSAGES serves one load whose messages are exchanged one by one on
+// each connection, and ends: counts.py looks at its system calls.
+
+#include <arpa/inet.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+
+#include <deque>
+
+#include "echo_load.hpp"
+#include "echo_servers.hpp"
+#include "harness.hpp"
+
+namespace {
+
+using Serve = void (*)(int listener, size_t clients);
+
+struct Kind {
+    const char* name;
+    Serve serve;
+};
+
+constexpr Kind kinds[] = {
+    {"raw", bench::serve_raw},           {"rondo-epoll", bench::serve_rondo},
+#if RONDO_BENCH_HAS_LIBUV
+    {"libuv", bench::serve_libuv},
+#endif
+#if RONDO_BENCH_HAS_LIBEVENT
+    {"libevent", bench::serve_libevent},
+#endif
+#if RONDO_BENCH_HAS_ASIO
+    {"asio", bench::serve_asio},
+#endif
+};
+
+struct Port {
+    int listener;
+    uint16_t number;
+};
+
+Port open_port() {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    sockaddr_in at{};
+    socklen_t length = sizeof at;
+    at.sin_family = AF_INET;
+    at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    auto* const address = reinterpret_cast<sockaddr*>(&at);
+    if (::bind(fd, address, length) != 0 || ::listen(fd, 4096) != 0 ||
+        ::getsockname(fd, address, &length) != 0) {
+        std::perror("listen");
+        std::exit(1);
+    }
+    return {fd, ntohs(at.sin_port)};
+}
+
+// The n-th processor that this process may use.
+void pin(int n) {
+    cpu_set_t all;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    ::sched_getaffinity(0, sizeof all, &all);
+    if (CPU_COUNT(&all) < 2) return;
+    for (size_t at = 0; at < CPU_SETSIZE; ++at) {
+        if (CPU_ISSET(at, &all) && n-- == 0) CPU_SET(at, &one);
+    }
+    ::sched_setaffinity(0, sizeof one, &one);
+}
+
+// A server in a process of its own, and the load that talks to it.
+class Match {
+public:
+    Match(const Kind& kind, const bench::EchoPlan& plan, uint64_t messages)
+        : messages_(messages), child_(start(kind, plan.connections)), load_(port_.number, plan) {}
+    Match(const Match&) = delete;
+    Match& operator=(const Match&) = delete;
+    ~Match() {
+        ::kill(child_, SIGKILL);
+        ::waitpid(child_, nullptr, 0);
+        ::close(port_.listener);
+    }
+
+    bench::Sample run() {
+        const double begin = bench::now_ns();
+        const double before = used();
+        const uint64_t done = load_.run(messages_);
+        const double cpu = used() - before;
+        const auto messages = static_cast<double>(done);
+        rates_.push_back(messages / (bench::now_ns() - begin) * 1e9);
+        return {cpu / messages, done};
+    }
+    double rate() const { return bench::Summary(rates_).median; }
+
+private:
+    pid_t start(const Kind& kind, size_t clients) {
+        port_ = open_port();
+        const pid_t child = ::fork();
+        if (child != 0) return child;
+        pin(0);
+        kind.serve(port_.listener, clients + 1);  // ends by a signal
+        std::_Exit(0);
+    }
+
+    double used() const {
+        clockid_t clock;
+        timespec time{};
+        if (::clock_getcpuclockid(child_, &clock) != 0) return 0;
+        ::clock_gettime(clock, &time);
+        return static_cast<double>(time.tv_sec) * 1e9 + static_cast<double>(time.tv_nsec);
+    }
+
+    uint64_t messages_;
+    Port port_{};
+    pid_t child_;
+    bench::EchoLoad load_;
+    std::vector<double> rates_;
+};
+
+void measure(bench::Report& report, const bench::EchoPlan& plan, uint64_t messages) {
+    char params[64];
+    std::snprintf(params, sizeof params, "%zu x %zu B, pipeline %zu", plan.connections, plan.size,
+                  plan.pipeline);
+    if (std::string(params).find(report.options().only) == std::string::npos) return;
+    std::deque<Match> matches;
+    std::vector<bench::Contender> contenders;
+    for (const Kind& kind : kinds) {
+        Match& match = matches.emplace_back(kind, plan, messages);
+        const double target = std::string(kind.name) == "rondo-epoll" ? 1.03 : 0;
+        contenders.push_back({kind.name, [&match] { return match.run(); }, target});
+    }
+    report.compare(params, contenders);
+    for (size_t i = 0; i < matches.size(); ++i) {
+        report.tell(params, contenders[i].name, "rate", "messages/s", matches[i].rate());
+    }
+}
+
+int count(const char* name, size_t connections, uint64_t messages) {
+    for (const Kind& kind : kinds) {
+        if (std::string(kind.name) != name) continue;
+        const Port port = open_port();
+        const pid_t child = ::fork();
+        if (child == 0) {
+            bench::EchoLoad(port.number, {connections, 64, 1}).run(messages);
+            std::_Exit(0);
+        }
+        kind.serve(port.listener, connections);
+        int status = 0;
+        ::waitpid(child, &status, 0);
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+    }
+    std::fprintf(stderr, "echo: no contender %s\n", name);
+    return 2;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    rlimit files{};
+    ::getrlimit(RLIMIT_NOFILE, &files);
+    files.rlim_cur = files.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &files);
+    if (argc == 5 && std::strcmp(argv[1], "--count") == 0) {
+        return count(argv[2], std::strtoul(argv[3], nullptr, 10),
+                     std::strtoull(argv[4], nullptr, 10));
+    }
+    bench::Report report("echo", bench::Options(argc, argv));
+    if (!RONDO_BENCH_HAS_LIBUV) std::printf("  libuv: missing (install libuv1-dev)\n");
+    if (!RONDO_BENCH_HAS_LIBEVENT) std::printf("  libevent: missing (install libevent-dev)\n");
+    if (!RONDO_BENCH_HAS_ASIO) std::printf("  asio: missing (install libasio-dev)\n");
+    pin(1);
+    for (const size_t connections : {64U, 1000U}) {
+        for (const size_t size : {64U, 4096U}) {
+            for (const size_t pipeline : {1U, 16U}) {
+                const uint64_t messages = pipeline == 1 ? 20'000 : size == 64 ? 160'000 : 64'000;
+                measure(report, {connections, size, pipeline},
+                        report.options().smoke ? 4000 : messages);
+            }
+        }
+    }
+    return report.finish();
+}
