@@ -8796,7 +8796,7 @@ class Connections;
 /// Lifetime: until on_close has returned. Keep its handle(), not its address; a handler may use the
 /// one that it is given, also after it has closed it. Threads: loop thread.
 template <class Loop, class State = NoState, class T = Plain>
-class Connection {
+class alignas(64) Connection {
 public:
     using Group = Connections<Loop, State, T>;
     using M = typename Loop::MemoryPolicy;
@@ -8886,6 +8886,7 @@ private:
     void watch_for();
 
     void write_out();
+    IoResult write_queue(const ConstBuffer& behind, size_t& asked);
     void tell_drained();
     bool settle();
     bool enqueue(std::span<const std::byte> bytes);
@@ -8905,27 +8906,12 @@ private:
     void expired();
     Instant deadline(const char*& call) const noexcept;
 
+    // What every message touches comes first.
     Group& group_;
-    Connection* previous_ = nullptr;  // in the group's list of those that have something to do
-    Connection* next_ = nullptr;
-    SlabKey key_;
     int fd_;
-    int broken_ = 0;    // what a write has failed with
-    int end_code_ = 0;  // once dead: what it ended with
-    const char* end_call_ = "";
-    SendQueue<M> queue_;
-    std::span<const std::byte> borrowed_;  // behind the queue: bytes that on_data is looking at
-    std::span<const std::byte> shown_;     // what on_data is looking at
-    Buffer<M> rest_;                       // what it has left
-    ConnectionCounters counters_;
-    TimerId timer_;
-    Instant read_since_;                    // it has been reading, and nothing came
-    Instant write_since_ = Instant::max();  // bytes have been waiting
-    Instant timer_at_ = Instant::max();
-    Instant close_at_ = Instant::max();
     Interest can_ = Interest::write;  // readiness that no call has used up
-    uint16_t depth_ = 0;              // of its handlers on the stack
     bool listed_ = false;
+    uint16_t depth_ = 0;       // of its handlers on the stack
     bool counted_ = false;     // by the listener that has accepted it
     bool joined_ = false;      // write interest is there
     bool told_end_ = false;    // a short read may have the end of the stream behind it
@@ -8939,6 +8925,23 @@ private:
     bool write_ended_ = false;
     bool closing_ = false;
     bool dead_ = false;  // the descriptor is closed, on_close is due
+    int broken_ = 0;     // what a write has failed with
+    SendQueue<M> queue_;
+    std::span<const std::byte> borrowed_;  // behind the queue: bytes that on_data is looking at
+    std::span<const std::byte> shown_;     // what on_data is looking at
+    Buffer<M> rest_;                       // what it has left
+    ConnectionCounters counters_;
+    Instant read_since_;                    // it has been reading, and nothing came
+    Instant write_since_ = Instant::max();  // bytes have been waiting
+
+    TimerId timer_;
+    Instant timer_at_ = Instant::max();
+    Instant close_at_ = Instant::max();
+    Connection* previous_ = nullptr;  // in the group's list of those that have something to do
+    Connection* next_ = nullptr;
+    SlabKey key_;
+    const char* end_call_ = "";
+    int end_code_ = 0;  // once dead: what it ended with
     [[no_unique_address]] T transport_;
     [[no_unique_address]] State state_;
 };
@@ -9421,17 +9424,23 @@ void Connection<Loop, State, T>::flush() {
 
 // Behind the queue go the borrowed bytes, from where they are.
 template <class Loop, class State, class T>
+IoResult Connection<Loop, State, T>::write_queue(const ConstBuffer& behind, size_t& asked) {
+    ConstBuffer parts[parts_max];
+    size_t count = queue_.gather({parts, parts_max});
+    if (count < parts_max && behind.size != 0) parts[count++] = behind;
+    asked = 0;
+    for (size_t i = 0; i < count; ++i) asked += parts[i].size;
+    return transport_.write(sockets(), fd_, {parts, count});
+}
+
+template <class Loop, class State, class T>
 void Connection<Loop, State, T>::write_out() {
     if (dead_) return;
     while (unsent() != 0 && any(can_, transport_.write_needs())) {
-        ConstBuffer parts[parts_max];
-        size_t count = queue_.gather({parts, parts_max});
-        if (count < parts_max && !borrowed_.empty()) {
-            parts[count++] = {borrowed_.data(), borrowed_.size()};
-        }
-        size_t asked = 0;
-        for (size_t i = 0; i < count; ++i) asked += parts[i].size;
-        const IoResult wrote = transport_.write(sockets(), fd_, {parts, count});
+        const ConstBuffer part{borrowed_.data(), borrowed_.size()};
+        size_t asked = part.size;
+        const IoResult wrote = queue_.empty() ? transport_.write(sockets(), fd_, {&part, 1})
+                                              : write_queue(part, asked);
         if (wrote.would_block()) {
             can_ &= ~transport_.write_needs();
             break;

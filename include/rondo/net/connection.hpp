@@ -38,7 +38,7 @@ class Connections;
 /// Lifetime: until on_close has returned. Keep its handle(), not its address; a handler may use the
 /// one that it is given, also after it has closed it. Threads: loop thread.
 template <class Loop, class State = NoState, class T = Plain>
-class Connection {
+class alignas(64) Connection {
 public:
     using Group = Connections<Loop, State, T>;
     using M = typename Loop::MemoryPolicy;
@@ -128,6 +128,7 @@ private:
     void watch_for();
 
     void write_out();
+    IoResult write_queue(const ConstBuffer& behind, size_t& asked);
     void tell_drained();
     bool settle();
     bool enqueue(std::span<const std::byte> bytes);
@@ -147,27 +148,12 @@ private:
     void expired();
     Instant deadline(const char*& call) const noexcept;
 
+    // What every message touches comes first.
     Group& group_;
-    Connection* previous_ = nullptr;  // in the group's list of those that have something to do
-    Connection* next_ = nullptr;
-    SlabKey key_;
     int fd_;
-    int broken_ = 0;    // what a write has failed with
-    int end_code_ = 0;  // once dead: what it ended with
-    const char* end_call_ = "";
-    SendQueue<M> queue_;
-    std::span<const std::byte> borrowed_;  // behind the queue: bytes that on_data is looking at
-    std::span<const std::byte> shown_;     // what on_data is looking at
-    Buffer<M> rest_;                       // what it has left
-    ConnectionCounters counters_;
-    TimerId timer_;
-    Instant read_since_;                    // it has been reading, and nothing came
-    Instant write_since_ = Instant::max();  // bytes have been waiting
-    Instant timer_at_ = Instant::max();
-    Instant close_at_ = Instant::max();
     Interest can_ = Interest::write;  // readiness that no call has used up
-    uint16_t depth_ = 0;              // of its handlers on the stack
     bool listed_ = false;
+    uint16_t depth_ = 0;       // of its handlers on the stack
     bool counted_ = false;     // by the listener that has accepted it
     bool joined_ = false;      // write interest is there
     bool told_end_ = false;    // a short read may have the end of the stream behind it
@@ -181,6 +167,23 @@ private:
     bool write_ended_ = false;
     bool closing_ = false;
     bool dead_ = false;  // the descriptor is closed, on_close is due
+    int broken_ = 0;     // what a write has failed with
+    SendQueue<M> queue_;
+    std::span<const std::byte> borrowed_;  // behind the queue: bytes that on_data is looking at
+    std::span<const std::byte> shown_;     // what on_data is looking at
+    Buffer<M> rest_;                       // what it has left
+    ConnectionCounters counters_;
+    Instant read_since_;                    // it has been reading, and nothing came
+    Instant write_since_ = Instant::max();  // bytes have been waiting
+
+    TimerId timer_;
+    Instant timer_at_ = Instant::max();
+    Instant close_at_ = Instant::max();
+    Connection* previous_ = nullptr;  // in the group's list of those that have something to do
+    Connection* next_ = nullptr;
+    SlabKey key_;
+    const char* end_call_ = "";
+    int end_code_ = 0;  // once dead: what it ended with
     [[no_unique_address]] T transport_;
     [[no_unique_address]] State state_;
 };

@@ -206,17 +206,23 @@ void Connection<Loop, State, T>::flush() {
 
 // Behind the queue go the borrowed bytes, from where they are.
 template <class Loop, class State, class T>
+IoResult Connection<Loop, State, T>::write_queue(const ConstBuffer& behind, size_t& asked) {
+    ConstBuffer parts[parts_max];
+    size_t count = queue_.gather({parts, parts_max});
+    if (count < parts_max && behind.size != 0) parts[count++] = behind;
+    asked = 0;
+    for (size_t i = 0; i < count; ++i) asked += parts[i].size;
+    return transport_.write(sockets(), fd_, {parts, count});
+}
+
+template <class Loop, class State, class T>
 void Connection<Loop, State, T>::write_out() {
     if (dead_) return;
     while (unsent() != 0 && any(can_, transport_.write_needs())) {
-        ConstBuffer parts[parts_max];
-        size_t count = queue_.gather({parts, parts_max});
-        if (count < parts_max && !borrowed_.empty()) {
-            parts[count++] = {borrowed_.data(), borrowed_.size()};
-        }
-        size_t asked = 0;
-        for (size_t i = 0; i < count; ++i) asked += parts[i].size;
-        const IoResult wrote = transport_.write(sockets(), fd_, {parts, count});
+        const ConstBuffer part{borrowed_.data(), borrowed_.size()};
+        size_t asked = part.size;
+        const IoResult wrote = queue_.empty() ? transport_.write(sockets(), fd_, {&part, 1})
+                                              : write_queue(part, asked);
         if (wrote.would_block()) {
             can_ &= ~transport_.write_needs();
             break;
