@@ -21,6 +21,7 @@ struct Plan {
     size_t pipeline = 1;  // messages under way on a connection
     size_t size = 64;     // bytes of a message
     size_t messages = 1;  // on each connection
+    bool echo = false;    // the replies are not in upper case
     rondo::Duration time = rondo::never;
     rondo::Duration patience = rondo::Duration::seconds(10);  // with a server that is silent
 };

@@ -68,7 +68,7 @@ private:
     Loop& loop_;
     Plan plan_;
     Tally tally_{loop_.now()};
-    Script script_;
+    Script script_{plan_.echo};
     std::deque<One> all_;
     size_t begun_ = 0, opening_ = 0, settled_ = 0;
     typename Loop::Timer silence_{loop_}, time_{loop_};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
-// What all connections of `load` read aloud, each from another place: one long text, kept in both
-// cases, so that asking costs no more than a write, and checking a reply no more than a comparison.
+// What all connections of `load` read aloud, each from another place: one long text, kept with the
+// replies to it, so that asking costs no more than a write, and checking no more than a comparison.
 
 #include <stddef.h>
 #include <stdint.h>
@@ -12,12 +12,12 @@
 
 namespace example {
 
-/// A text of all byte values that begins anew after `period` bytes, and its upper case.
+/// A text of all byte values that begins anew after `period` bytes, and its upper case or its echo.
 class Script {
 public:
     static constexpr size_t longest = 65536;  // what can be had in one piece
 
-    Script() {
+    explicit Script(bool echo) {
         uint32_t random = 1;
         for (size_t i = 0; i < period; ++i) {
             random = random * 1664525 + 1013904223;
@@ -26,7 +26,8 @@ public:
         asked_ += asked_;
         asked_.resize(period + longest);
         for (const char c : asked_) {
-            reply_ += 'a' <= c && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+            const bool raised = !echo && 'a' <= c && c <= 'z';
+            reply_ += raised ? static_cast<char>(c - 'a' + 'A') : c;
         }
     }
 

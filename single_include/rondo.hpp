@@ -8672,7 +8672,7 @@ struct ConnectionOptions {
     /// Above this many unsent bytes a connection is full, until they have fallen to the low-water
     /// mark.
     size_t high_water = 1024 * 1024;
-    size_t low_water = 256 * 1024;
+    size_t low_water = a_quarter;
     /// A connection with more unsent bytes is ended with ENOBUFS: others may send to it what it
     /// never reads. 0: no limit.
     size_t unsent_max = 0;
@@ -8686,6 +8686,8 @@ struct ConnectionOptions {
 
     bool no_delay = true;       ///< TCP_NODELAY, where there is such a thing
     bool pause_if_full = true;  ///< read no more while full of what on_data has sent
+
+    static constexpr size_t a_quarter = SIZE_MAX;  ///< as low_water: of the high-water mark
 };
 
 /// What a connection has done so far.
@@ -8973,12 +8975,12 @@ public:
 
     explicit Connections(Loop& loop, const ConnectionOptions& options = {}) noexcept
         : loop_(loop),
-          options_(options),
+          options_(complete(options)),
           timed_(options.idle_timeout != never || options.read_timeout != never ||
                  options.write_timeout != never),
           service_(loop.timer()) {
         static_assert(Transport<T, typename Loop::Poller::Sockets>);
-        RONDO_ASSERT(options.low_water <= options.high_water,
+        RONDO_ASSERT(options_.low_water <= options_.high_water,
                      "the low-water mark is at most the high-water mark");
     }
     Connections(const Connections&) = delete;
@@ -9067,6 +9069,13 @@ private:
                           "this handler of a connection is called as f(connection)");
         }
         handler = H(static_cast<F&&>(f));
+    }
+
+    static ConnectionOptions complete(ConnectionOptions options) noexcept {
+        if (options.low_water == ConnectionOptions::a_quarter) {
+            options.low_water = options.high_water / 4;
+        }
+        return options;
     }
 
     Result<ConnectionHandle> add(int fd, const T& transport, bool counted);

@@ -66,14 +66,14 @@ KERNEL_CASE("much that comes at once is read to its end, and nobody starves", "[
 KERNEL_CASE("bytes and the end of the stream that come together are both delivered",
             "[connection]") {
     StreamRig<TestType> rig;
-    for (int i = 1; i <= 200; ++i) {
+    for (int i = 1; i <= 1000; ++i) {
         rig.open();
         rig.peer_sends("x");
         rig.rig.close(rig.peer);
         while (rig.closed < i) rig.rig.loop.run_once();
         CHECK(rig.reason == 0);
     }
-    CHECK(rig.heard == std::string(200, 'x'));
+    CHECK(rig.heard == std::string(1000, 'x'));
     CHECK(rig.group.empty());
 }
 
@@ -318,6 +318,13 @@ TEST_CASE("a connection costs an add and a remove, and one change when the kerne
     rig.turns();
     CHECK(counted.adds == adds + 1);
     CHECK(counted.removes == 1);
+}
+
+TEST_CASE("the low-water mark is a quarter of the high one unless it is given", "[connection]") {
+    StreamRig<ManualPoller> rig({.high_water = 1000});
+    CHECK(rig.group.options().low_water == 250);
+    StreamRig<ManualPoller> other({.high_water = 1000, .low_water = 0});
+    CHECK(other.group.options().low_water == 0);
 }
 
 // Handles and states.

@@ -15,7 +15,7 @@ struct ConnectionOptions {
     /// Above this many unsent bytes a connection is full, until they have fallen to the low-water
     /// mark.
     size_t high_water = 1024 * 1024;
-    size_t low_water = 256 * 1024;
+    size_t low_water = a_quarter;
     /// A connection with more unsent bytes is ended with ENOBUFS: others may send to it what it
     /// never reads. 0: no limit.
     size_t unsent_max = 0;
@@ -29,6 +29,8 @@ struct ConnectionOptions {
 
     bool no_delay = true;       ///< TCP_NODELAY, where there is such a thing
     bool pause_if_full = true;  ///< read no more while full of what on_data has sent
+
+    static constexpr size_t a_quarter = SIZE_MAX;  ///< as low_water: of the high-water mark
 };
 
 /// What a connection has done so far.

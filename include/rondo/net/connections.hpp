@@ -26,12 +26,12 @@ public:
 
     explicit Connections(Loop& loop, const ConnectionOptions& options = {}) noexcept
         : loop_(loop),
-          options_(options),
+          options_(complete(options)),
           timed_(options.idle_timeout != never || options.read_timeout != never ||
                  options.write_timeout != never),
           service_(loop.timer()) {
         static_assert(Transport<T, typename Loop::Poller::Sockets>);
-        RONDO_ASSERT(options.low_water <= options.high_water,
+        RONDO_ASSERT(options_.low_water <= options_.high_water,
                      "the low-water mark is at most the high-water mark");
     }
     Connections(const Connections&) = delete;
@@ -120,6 +120,13 @@ private:
                           "this handler of a connection is called as f(connection)");
         }
         handler = H(static_cast<F&&>(f));
+    }
+
+    static ConnectionOptions complete(ConnectionOptions options) noexcept {
+        if (options.low_water == ConnectionOptions::a_quarter) {
+            options.low_water = options.high_water / 4;
+        }
+        return options;
     }
 
     Result<ConnectionHandle> add(int fd, const T& transport, bool counted);
