@@ -553,11 +553,13 @@ namespace rondo::inline RONDO_ABI::detail {
 #define RONDO_HAS_EVENTFD 1
 #define RONDO_HAS_PIDFD 1
 #define RONDO_HAS_ABSTRACT_UNIX 1
+#define RONDO_HAS_MMSG 1
 #else
 #define RONDO_HAS_EPOLL 0
 #define RONDO_HAS_EVENTFD 0
 #define RONDO_HAS_PIDFD 0
 #define RONDO_HAS_ABSTRACT_UNIX 0
+#define RONDO_HAS_MMSG 0
 #endif
 
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
@@ -569,6 +571,13 @@ namespace rondo::inline RONDO_ABI::detail {
 #define RONDO_HAS_ACCEPT4 0
 #define RONDO_HAS_PIPE2 0
 #define RONDO_HAS_PPOLL 0
+#endif
+
+// struct ip_mreqn, which names an interface by its index.
+#if defined(__linux__) || defined(__FreeBSD__) || defined(__APPLE__)
+#define RONDO_HAS_IP_MREQN 1
+#else
+#define RONDO_HAS_IP_MREQN 0
 #endif
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -986,6 +995,15 @@ struct [[nodiscard]] IoResult {
     Error error(const char* call, int fd) const noexcept { return Error::on_fd(code, call, fd); }
 };
 
+/// The outcome of a batch: so many datagrams were moved, and then `code` stopped it. With 0 and
+/// less than was asked for, the next call tells why.
+struct [[nodiscard]] BatchResult {
+    size_t count = 0;
+    int code = 0;  ///< errno
+
+    bool would_block() const noexcept { return code == EAGAIN || code == EWOULDBLOCK; }
+};
+
 }  // namespace rondo::inline RONDO_ABI
 
 // ---- rondo/core/time.hpp
@@ -1217,6 +1235,14 @@ struct Datagram {
     Endpoint peer;
 };
 
+/// One datagram of a batch to send. Without an address it goes to the peer that the socket is
+/// connected to.
+struct OutDatagram {
+    const void* data = nullptr;
+    size_t size = 0;
+    const Endpoint* to = nullptr;
+};
+
 /// Bytes to send; several go into one writev.
 struct ConstBuffer {
     const void* data = nullptr;
@@ -1355,12 +1381,16 @@ concept SocketLifecycle =
 template <class S>
 concept SocketTransfer =
     requires(S& s, int fd, std::span<std::byte> in, std::span<const std::byte> out,
-             std::span<const ConstBuffer> parts, const Endpoint& to, Datagram& from) {
+             std::span<const ConstBuffer> parts, const Endpoint& to, Datagram& from, size_t slot,
+             std::span<Datagram> many_in, std::span<const OutDatagram> many_out) {
         { s.read(fd, in) } noexcept -> std::same_as<IoResult>;
         { s.write(fd, out) } noexcept -> std::same_as<IoResult>;
         { s.writev(fd, parts) } noexcept -> std::same_as<IoResult>;
         { s.send_to(fd, out, to) } noexcept -> std::same_as<IoResult>;
         { s.receive_from(fd, in, from) } noexcept -> std::same_as<IoResult>;
+        // Datagram i goes to in[i * slot], slot bytes at most; as many as both spans have room for.
+        { s.receive_batch(fd, in, slot, many_in) } noexcept -> std::same_as<BatchResult>;
+        { s.send_batch(fd, many_out) } noexcept -> std::same_as<BatchResult>;
     };
 
 /// Options of a socket.
@@ -1379,11 +1409,26 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
     { s.set_linger_reset(fd, on) } -> std::same_as<Result<void>>;  // close() resets
     { s.set_mark(fd, mark) } -> std::same_as<Result<void>>;
     { s.set_non_blocking(fd, on) } -> std::same_as<Result<void>>;
+    { s.set_broadcast(fd, on) } -> std::same_as<Result<void>>;
+};
+
+/// Multicast. An interface is named by its index; 0 leaves the choice to the system. A group's port
+/// is of no meaning.
+template <class S>
+concept SocketGroups = requires(S& s, int fd, Family family, const Endpoint& group,
+                                const Endpoint& source, uint32_t interface, int hops, bool on) {
+    { s.join(fd, group, interface) } -> std::same_as<Result<void>>;
+    { s.leave(fd, group, interface) } -> std::same_as<Result<void>>;
+    { s.join_source(fd, group, source, interface) } -> std::same_as<Result<void>>;
+    { s.leave_source(fd, group, source, interface) } -> std::same_as<Result<void>>;
+    { s.set_multicast_hops(fd, family, hops) } -> std::same_as<Result<void>>;
+    { s.set_multicast_loop(fd, family, on) } -> std::same_as<Result<void>>;
+    { s.set_multicast_interface(fd, family, interface) } -> std::same_as<Result<void>>;
 };
 
 /// The socket calls of a poller's world.
 template <class S>
-concept SocketApi = SocketLifecycle<S> && SocketTransfer<S> && SocketOptions<S>;
+concept SocketApi = SocketLifecycle<S> && SocketTransfer<S> && SocketOptions<S> && SocketGroups<S>;
 
 /// The services of a poller's world. Signals: open_signals() gives one descriptor, owned by the
 /// system, that is readable when a signal given to add_signal has arrived; take_signals() drains it
@@ -1670,175 +1715,6 @@ private:
 
 }  // namespace rondo::inline RONDO_ABI::detail
 
-// ---- rondo/os/socket_options.hpp
-
-// The options of a socket, each a function with a type instead of an int, a level and a length.
-// Models SocketOptions of the poller's seam; PosixSockets inherits it.
-//
-// It refuses to remember or combine anything: one call is one option, and an error names it.
-
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <stdint.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-
-namespace rondo::inline RONDO_ABI {
-
-/// Threads: stateless; the kernel orders calls on one descriptor.
-/// Errors: the option and the descriptor, "set TCP_NODELAY fd 7: bad file descriptor".
-class PosixSocketOptions {
-public:
-    /// Bind to a port whose old connections are still in TIME_WAIT.
-    static Result<void> set_reuse_address(int fd, bool on) noexcept {
-        return set(fd, SOL_SOCKET, SO_REUSEADDR, int{on}, "set SO_REUSEADDR");
-    }
-
-    /// Several sockets bind to one port; on Linux the kernel spreads connections over them.
-    static Result<void> set_reuse_port(int fd, bool on) noexcept {
-#ifdef SO_REUSEPORT
-        return set(fd, SOL_SOCKET, SO_REUSEPORT, int{on}, "set SO_REUSEPORT");
-#else
-        return unsupported(fd, on, "set SO_REUSEPORT");
-#endif
-    }
-
-    /// An IPv6 wildcard that leaves IPv4 alone. To be set before bind.
-    static Result<void> set_v6_only(int fd, bool on) noexcept {
-        return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, int{on}, "set IPV6_V6ONLY");
-    }
-
-    /// Small writes leave at once, without waiting for what is on its way (Nagle).
-    static Result<void> set_no_delay(int fd, bool on) noexcept {
-        return set(fd, IPPROTO_TCP, TCP_NODELAY, int{on}, "set TCP_NODELAY");
-    }
-
-    /// Probes an idle connection; a count of 0 turns the probes off. Times are rounded up to
-    /// seconds. Linux takes 1 to 32767 seconds and a count up to 127 (else EINVAL). Where an
-    /// interval or a count can't be set, the system's own stay.
-    static Result<void> set_keep_alive(int fd, const KeepAlive& keep_alive) noexcept {
-        const int on = keep_alive.count != 0 ? 1 : 0;
-        if (on != 0) {
-            // The numbers come first, so that a refused one doesn't leave probes at other times.
-#if defined(TCP_KEEPIDLE)
-            const auto idle =
-                set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds_of(keep_alive.idle), "set TCP_KEEPIDLE");
-            if (!idle) return idle;
-#elif defined(TCP_KEEPALIVE)
-            const auto idle = set(fd, IPPROTO_TCP, TCP_KEEPALIVE, seconds_of(keep_alive.idle),
-                                  "set TCP_KEEPALIVE");
-            if (!idle) return idle;
-#endif
-#if defined(TCP_KEEPINTVL)
-            const auto interval = set(fd, IPPROTO_TCP, TCP_KEEPINTVL,
-                                      seconds_of(keep_alive.interval), "set TCP_KEEPINTVL");
-            if (!interval) return interval;
-#endif
-#if defined(TCP_KEEPCNT)
-            const auto count =
-                set(fd, IPPROTO_TCP, TCP_KEEPCNT, keep_alive.count, "set TCP_KEEPCNT");
-            if (!count) return count;
-#endif
-        }
-        return set(fd, SOL_SOCKET, SO_KEEPALIVE, on, "set SO_KEEPALIVE");
-    }
-
-    /// How long a blocking send may take; 0: for ever. Of no effect while the socket is
-    /// non-blocking, which all of ours are: it is for a socket that is handed to blocking code.
-    static Result<void> set_send_timeout(int fd, Duration timeout) noexcept {
-        return set(fd, SOL_SOCKET, SO_SNDTIMEO, timeval_of(timeout), "set SO_SNDTIMEO");
-    }
-
-    /// How long a blocking receive may take; see set_send_timeout.
-    static Result<void> set_receive_timeout(int fd, Duration timeout) noexcept {
-        return set(fd, SOL_SOCKET, SO_RCVTIMEO, timeval_of(timeout), "set SO_RCVTIMEO");
-    }
-
-    /// Bytes; Linux doubles the number for its own use and clips it (socket(7)).
-    static Result<void> set_send_buffer(int fd, int size) noexcept {
-        if (size < 0) return Error::on_fd(EINVAL, "set SO_SNDBUF", fd);
-        return set(fd, SOL_SOCKET, SO_SNDBUF, size, "set SO_SNDBUF");
-    }
-
-    /// Bytes; see set_send_buffer. A listener's size is that of the connections it accepts.
-    static Result<void> set_receive_buffer(int fd, int size) noexcept {
-        if (size < 0) return Error::on_fd(EINVAL, "set SO_RCVBUF", fd);
-        return set(fd, SOL_SOCKET, SO_RCVBUF, size, "set SO_RCVBUF");
-    }
-
-    /// Closing resets the connection: what is queued is thrown away and the peer reads ECONNRESET.
-    static Result<void> set_linger_reset(int fd, bool on) noexcept {
-        linger value{};
-        value.l_onoff = on ? 1 : 0;
-        return set(fd, SOL_SOCKET, SO_LINGER, value, "set SO_LINGER");
-    }
-
-    /// A number for firewall and routing rules. Linux wants CAP_NET_ADMIN; ENOTSUP where there is
-    /// none.
-    static Result<void> set_mark(int fd, uint32_t mark) noexcept {
-#if defined(SO_MARK)
-        return set(fd, SOL_SOCKET, SO_MARK, mark, "set SO_MARK");
-#elif defined(SO_USER_COOKIE)
-        return set(fd, SOL_SOCKET, SO_USER_COOKIE, mark, "set SO_USER_COOKIE");
-#elif defined(SO_RTABLE)
-        return set(fd, SOL_SOCKET, SO_RTABLE, mark, "set SO_RTABLE");
-#else
-        return unsupported(fd, mark != 0, "set mark");
-#endif
-    }
-
-    /// For a descriptor that comes from elsewhere; ours are non-blocking from birth. Mind that the
-    /// flag belongs to the open file, which a terminal or an inherited pipe shares with other
-    /// processes.
-    static Result<void> set_non_blocking(int fd, bool on) noexcept {
-        const int flags = fcntl(fd, F_GETFL);
-        if (flags < 0) return Error::on_fd(errno, "fcntl F_GETFL", fd);
-        const int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
-        if (wanted == flags || fcntl(fd, F_SETFL, wanted) == 0) return {};
-        return Error::on_fd(errno, "fcntl F_SETFL", fd);
-    }
-
-    /// The error that is pending on the socket, which this call takes away; 0: none. A descriptor
-    /// that can't be asked answers with the reason for that, such as EBADF.
-    static int error(int fd) noexcept {
-        int code = 0;
-        socklen_t length = sizeof code;
-        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) == 0 ? code : errno;
-    }
-
-private:
-    template <class T>
-    static Result<void> set(int fd, int level, int option, const T& value,
-                            const char* call) noexcept {
-        if (setsockopt(fd, level, option, &value, sizeof value) == 0) return {};
-        return Error::on_fd(errno, call, fd);
-    }
-
-    [[maybe_unused]] static Result<void> unsupported(int fd, bool asked,
-                                                     const char* call) noexcept {
-        if (!asked) return {};
-        return Error::on_fd(ENOTSUP, call, fd);
-    }
-
-    static int seconds_of(Duration duration) noexcept {
-        const int64_t whole = (duration.ms_rounded_up() + 999) / 1000;
-        return whole < INT_MAX ? static_cast<int>(whole) : INT_MAX;
-    }
-
-    static timeval timeval_of(Duration duration) noexcept {
-        const int64_t us = duration.us_rounded_up();
-        timeval value{};
-        value.tv_sec = static_cast<decltype(value.tv_sec)>(us / 1'000'000);
-        value.tv_usec = static_cast<decltype(value.tv_usec)>(us % 1'000'000);
-        return value;
-    }
-};
-
-}  // namespace rondo::inline RONDO_ABI
-
 // ---- rondo/os/socket_transfer.hpp
 
 // Moving bytes in and out of sockets, pipes and terminals, without SIGPIPE. Models SocketTransfer
@@ -2034,6 +1910,426 @@ public:
 
 }  // namespace rondo::inline RONDO_ABI
 
+// ---- rondo/os/socket_batches.hpp
+
+// Datagrams in batches: one system call for many of them where the kernel has recvmmsg(2) and
+// sendmmsg(2), one for each elsewhere. Models that part of SocketTransfer of the poller's seam;
+// PosixSockets inherits it.
+//
+// A batch ends at the first datagram that can't be moved, and its error comes with the next call:
+// the kernel tells of the datagrams before it and keeps the error (recvmmsg(2), sendmmsg(2)). It
+// refuses to wait for a batch to fill.
+
+#include <stddef.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <cstddef>
+#include <span>
+
+namespace rondo::inline RONDO_ABI {
+
+namespace detail {
+
+#if RONDO_HAS_MMSG
+// What the kernel is handed for a batch; 14 KiB of stack.
+struct MessageBatch {
+    static constexpr size_t max = 64;
+
+    SocketAddress addresses[max];
+    iovec parts[max];
+    mmsghdr headers[max];
+
+    void set(size_t i, void* data, size_t size, bool with_address) noexcept {
+        parts[i] = {data, size};
+        headers[i] = {};
+        headers[i].msg_hdr.msg_iov = &parts[i];
+        headers[i].msg_hdr.msg_iovlen = 1;
+        if (!with_address) return;
+        headers[i].msg_hdr.msg_name = addresses[i].data();
+        headers[i].msg_hdr.msg_namelen = addresses[i].length();
+    }
+};
+#endif
+
+}  // namespace detail
+
+/// Threads: stateless; the kernel orders calls on one descriptor.
+/// Errors: EAGAIN when there is nothing to do now; an interrupted call is repeated.
+/// Cost: on Linux one system call for up to 64 datagrams, elsewhere one for each.
+class PosixSocketBatches : public PosixSocketTransfer {
+public:
+    /// Receives what has come, as many as both spans have room for: datagram i is at
+    /// `in[i * slot]`, and `from[i]` tells its length and sender, as receive_from() does.
+    static BatchResult receive_batch(int fd, std::span<std::byte> in, size_t slot,
+                                     std::span<Datagram> from) noexcept {
+        const size_t fitting = slot != 0 ? in.size() / slot : 0;
+        const size_t room = from.size() < fitting ? from.size() : fitting;
+#if RONDO_HAS_MMSG
+        detail::MessageBatch batch;
+        const size_t most = room < batch.max ? room : batch.max;
+        for (size_t i = 0; i < most; ++i) batch.set(i, in.data() + i * slot, slot, true);
+        const IoResult got = detail::repeat(
+            [&] { return ::recvmmsg(fd, batch.headers, static_cast<unsigned>(most), 0, nullptr); });
+        for (size_t i = 0; i < got.bytes; ++i) {
+            const mmsghdr& header = batch.headers[i];
+            batch.addresses[i].length() = header.msg_hdr.msg_namelen;
+            from[i].bytes = header.msg_len;
+            from[i].truncated = (header.msg_hdr.msg_flags & MSG_TRUNC) != 0;
+            from[i].peer = batch.addresses[i].endpoint();
+        }
+        return {got.bytes, got.code};
+#else
+        for (size_t i = 0; i < room; ++i) {
+            const IoResult got = receive_from(fd, in.subspan(i * slot, slot), from[i]);
+            if (!got) return {i, got.code};
+        }
+        return {room, 0};
+#endif
+    }
+
+    /// Sends the datagrams in their order, up to the first that can't be sent.
+    /// Errors: those of send_to(), for the first datagram that wasn't sent.
+    static BatchResult send_batch(int fd, std::span<const OutDatagram> out) noexcept {
+#if RONDO_HAS_MMSG
+        detail::MessageBatch batch;
+        size_t count = 0;
+        for (; count < out.size() && count < batch.max; ++count) {
+            const OutDatagram& each = out[count];
+            const bool named = each.to != nullptr && *each.to;
+            const int code = named ? batch.addresses[count].assign(*each.to) : 0;
+            if (code != 0 && count == 0) return {0, code};
+            if (code != 0) break;
+            batch.set(count, const_cast<void*>(each.data), each.size, named);
+        }
+        const IoResult sent = detail::repeat([&] {
+            return ::sendmmsg(fd, batch.headers, static_cast<unsigned>(count), detail::send_flags);
+        });
+        return {sent.bytes, sent.code};
+#else
+        for (size_t i = 0; i < out.size(); ++i) {
+            const std::span bytes(static_cast<const std::byte*>(out[i].data), out[i].size);
+            const IoResult sent =
+                send_to(fd, bytes, out[i].to != nullptr ? *out[i].to : Endpoint());
+            if (!sent) return {i, sent.code};
+        }
+        return {out.size(), 0};
+#endif
+    }
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/os/socket_options.hpp
+
+// The options of a socket, each a function with a type instead of an int, a level and a length.
+// Models SocketOptions of the poller's seam; PosixSockets inherits it.
+//
+// It refuses to remember or combine anything: one call is one option, and an error names it.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Threads: stateless; the kernel orders calls on one descriptor.
+/// Errors: the option and the descriptor, "set TCP_NODELAY fd 7: bad file descriptor".
+class PosixSocketOptions {
+public:
+    /// Bind to a port whose old connections are still in TIME_WAIT.
+    static Result<void> set_reuse_address(int fd, bool on) noexcept {
+        return set(fd, SOL_SOCKET, SO_REUSEADDR, int{on}, "set SO_REUSEADDR");
+    }
+
+    /// Several sockets bind to one port; on Linux the kernel spreads connections over them.
+    static Result<void> set_reuse_port(int fd, bool on) noexcept {
+#ifdef SO_REUSEPORT
+        return set(fd, SOL_SOCKET, SO_REUSEPORT, int{on}, "set SO_REUSEPORT");
+#else
+        return unsupported(fd, on, "set SO_REUSEPORT");
+#endif
+    }
+
+    /// An IPv6 wildcard that leaves IPv4 alone. To be set before bind.
+    static Result<void> set_v6_only(int fd, bool on) noexcept {
+        return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, int{on}, "set IPV6_V6ONLY");
+    }
+
+    /// Small writes leave at once, without waiting for what is on its way (Nagle).
+    static Result<void> set_no_delay(int fd, bool on) noexcept {
+        return set(fd, IPPROTO_TCP, TCP_NODELAY, int{on}, "set TCP_NODELAY");
+    }
+
+    /// Probes an idle connection; a count of 0 turns the probes off. Times are rounded up to
+    /// seconds. Linux takes 1 to 32767 seconds and a count up to 127 (else EINVAL). Where an
+    /// interval or a count can't be set, the system's own stay.
+    static Result<void> set_keep_alive(int fd, const KeepAlive& keep_alive) noexcept {
+        const int on = keep_alive.count != 0 ? 1 : 0;
+        if (on != 0) {
+            // The numbers come first, so that a refused one doesn't leave probes at other times.
+#if defined(TCP_KEEPIDLE)
+            const auto idle =
+                set(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds_of(keep_alive.idle), "set TCP_KEEPIDLE");
+            if (!idle) return idle;
+#elif defined(TCP_KEEPALIVE)
+            const auto idle = set(fd, IPPROTO_TCP, TCP_KEEPALIVE, seconds_of(keep_alive.idle),
+                                  "set TCP_KEEPALIVE");
+            if (!idle) return idle;
+#endif
+#if defined(TCP_KEEPINTVL)
+            const auto interval = set(fd, IPPROTO_TCP, TCP_KEEPINTVL,
+                                      seconds_of(keep_alive.interval), "set TCP_KEEPINTVL");
+            if (!interval) return interval;
+#endif
+#if defined(TCP_KEEPCNT)
+            const auto count =
+                set(fd, IPPROTO_TCP, TCP_KEEPCNT, keep_alive.count, "set TCP_KEEPCNT");
+            if (!count) return count;
+#endif
+        }
+        return set(fd, SOL_SOCKET, SO_KEEPALIVE, on, "set SO_KEEPALIVE");
+    }
+
+    /// How long a blocking send may take; 0: for ever. Of no effect while the socket is
+    /// non-blocking, which all of ours are: it is for a socket that is handed to blocking code.
+    static Result<void> set_send_timeout(int fd, Duration timeout) noexcept {
+        return set(fd, SOL_SOCKET, SO_SNDTIMEO, timeval_of(timeout), "set SO_SNDTIMEO");
+    }
+
+    /// How long a blocking receive may take; see set_send_timeout.
+    static Result<void> set_receive_timeout(int fd, Duration timeout) noexcept {
+        return set(fd, SOL_SOCKET, SO_RCVTIMEO, timeval_of(timeout), "set SO_RCVTIMEO");
+    }
+
+    /// Bytes; Linux doubles the number for its own use and clips it (socket(7)).
+    static Result<void> set_send_buffer(int fd, int size) noexcept {
+        if (size < 0) return Error::on_fd(EINVAL, "set SO_SNDBUF", fd);
+        return set(fd, SOL_SOCKET, SO_SNDBUF, size, "set SO_SNDBUF");
+    }
+
+    /// Bytes; see set_send_buffer. A listener's size is that of the connections it accepts.
+    static Result<void> set_receive_buffer(int fd, int size) noexcept {
+        if (size < 0) return Error::on_fd(EINVAL, "set SO_RCVBUF", fd);
+        return set(fd, SOL_SOCKET, SO_RCVBUF, size, "set SO_RCVBUF");
+    }
+
+    /// Closing resets the connection: what is queued is thrown away and the peer reads ECONNRESET.
+    static Result<void> set_linger_reset(int fd, bool on) noexcept {
+        linger value{};
+        value.l_onoff = on ? 1 : 0;
+        return set(fd, SOL_SOCKET, SO_LINGER, value, "set SO_LINGER");
+    }
+
+    /// A number for firewall and routing rules. Linux wants CAP_NET_ADMIN; ENOTSUP where there is
+    /// none.
+    static Result<void> set_mark(int fd, uint32_t mark) noexcept {
+#if defined(SO_MARK)
+        return set(fd, SOL_SOCKET, SO_MARK, mark, "set SO_MARK");
+#elif defined(SO_USER_COOKIE)
+        return set(fd, SOL_SOCKET, SO_USER_COOKIE, mark, "set SO_USER_COOKIE");
+#elif defined(SO_RTABLE)
+        return set(fd, SOL_SOCKET, SO_RTABLE, mark, "set SO_RTABLE");
+#else
+        return unsupported(fd, mark != 0, "set mark");
+#endif
+    }
+
+    /// Datagrams may be sent to a broadcast address (else EACCES).
+    static Result<void> set_broadcast(int fd, bool on) noexcept {
+        return set(fd, SOL_SOCKET, SO_BROADCAST, int{on}, "set SO_BROADCAST");
+    }
+
+    /// For a descriptor that comes from elsewhere; ours are non-blocking from birth. Mind that the
+    /// flag belongs to the open file, which a terminal or an inherited pipe shares with other
+    /// processes.
+    static Result<void> set_non_blocking(int fd, bool on) noexcept {
+        const int flags = fcntl(fd, F_GETFL);
+        if (flags < 0) return Error::on_fd(errno, "fcntl F_GETFL", fd);
+        const int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
+        if (wanted == flags || fcntl(fd, F_SETFL, wanted) == 0) return {};
+        return Error::on_fd(errno, "fcntl F_SETFL", fd);
+    }
+
+    /// The error that is pending on the socket, which this call takes away; 0: none. A descriptor
+    /// that can't be asked answers with the reason for that, such as EBADF.
+    static int error(int fd) noexcept {
+        int code = 0;
+        socklen_t length = sizeof code;
+        return getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) == 0 ? code : errno;
+    }
+
+protected:
+    template <class T>
+    static Result<void> set(int fd, int level, int option, const T& value,
+                            const char* call) noexcept {
+        if (setsockopt(fd, level, option, &value, sizeof value) == 0) return {};
+        return Error::on_fd(errno, call, fd);
+    }
+
+    [[maybe_unused]] static Result<void> unsupported(int fd, bool asked,
+                                                     const char* call) noexcept {
+        if (!asked) return {};
+        return Error::on_fd(ENOTSUP, call, fd);
+    }
+
+private:
+    static int seconds_of(Duration duration) noexcept {
+        const int64_t whole = (duration.ms_rounded_up() + 999) / 1000;
+        return whole < INT_MAX ? static_cast<int>(whole) : INT_MAX;
+    }
+
+    static timeval timeval_of(Duration duration) noexcept {
+        const int64_t us = duration.us_rounded_up();
+        timeval value{};
+        value.tv_sec = static_cast<decltype(value.tv_sec)>(us / 1'000'000);
+        value.tv_usec = static_cast<decltype(value.tv_usec)>(us % 1'000'000);
+        return value;
+    }
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/os/socket_groups.hpp
+
+// Multicast: the groups that a socket belongs to, and how it sends to groups. Models SocketGroups
+// of the poller's seam; PosixSockets inherits it.
+//
+// Membership goes by the calls of RFC 3678, which are the same for IPv4 and IPv6 and name an
+// interface by its index. It refuses names and addresses of interfaces: if_nametoindex(3) has the
+// number.
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/socket.h>
+
+namespace rondo::inline RONDO_ABI {
+
+/// `interface` is an index; 0 means the group's own scope, and without one the system's choice.
+/// Threads: stateless; the kernel orders calls on one descriptor.
+/// Errors: the call and the group, "join 239.1.2.3:0: no such device"; ENOTSUP where there is no
+/// such call.
+class PosixSocketGroups : public PosixSocketOptions {
+public:
+    /// Receive what is sent to `group`.
+    /// Errors: EINVAL if it is no group's address, EADDRINUSE if the socket belongs to it already.
+    static Result<void> join(int fd, const Endpoint& group, uint32_t interface) noexcept {
+#ifdef MCAST_JOIN_GROUP
+        return change(fd, MCAST_JOIN_GROUP, "join", group, nullptr, interface);
+#else
+        return Error(ENOTSUP, "join", group.text());
+#endif
+    }
+
+    /// Errors: EADDRNOTAVAIL if the socket doesn't belong to it.
+    static Result<void> leave(int fd, const Endpoint& group, uint32_t interface) noexcept {
+#ifdef MCAST_LEAVE_GROUP
+        return change(fd, MCAST_LEAVE_GROUP, "leave", group, nullptr, interface);
+#else
+        return Error(ENOTSUP, "leave", group.text());
+#endif
+    }
+
+    /// Receive what `source` sends to `group`; several sources may be joined, one by one.
+    static Result<void> join_source(int fd, const Endpoint& group, const Endpoint& source,
+                                    uint32_t interface) noexcept {
+#ifdef MCAST_JOIN_SOURCE_GROUP
+        return change(fd, MCAST_JOIN_SOURCE_GROUP, "join", group, &source, interface);
+#else
+        return Error(ENOTSUP, "join", source.text());
+#endif
+    }
+
+    static Result<void> leave_source(int fd, const Endpoint& group, const Endpoint& source,
+                                     uint32_t interface) noexcept {
+#ifdef MCAST_LEAVE_SOURCE_GROUP
+        return change(fd, MCAST_LEAVE_SOURCE_GROUP, "leave", group, &source, interface);
+#else
+        return Error(ENOTSUP, "leave", source.text());
+#endif
+    }
+
+    /// How many routers what is sent to a group may pass, 0 to 255; 1, the system's default, stays
+    /// on the network.
+    static Result<void> set_multicast_hops(int fd, Family family, int hops) noexcept {
+        if (hops < 0 || hops > 255) return Error::on_fd(EINVAL, "set multicast hops", fd);
+        if (family == Family::ipv6) {
+            return set(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, hops, "set IPV6_MULTICAST_HOPS");
+        }
+        // An octet for IPv4: some systems take nothing else.
+        return set(fd, IPPROTO_IP, IP_MULTICAST_TTL, static_cast<unsigned char>(hops),
+                   "set IP_MULTICAST_TTL");
+    }
+
+    /// Whether members on this machine get what is sent to a group; they do by default.
+    static Result<void> set_multicast_loop(int fd, Family family, bool on) noexcept {
+        if (family == Family::ipv6) {
+            return set(fd, IPPROTO_IPV6, IPV6_MULTICAST_LOOP, unsigned{on},
+                       "set IPV6_MULTICAST_LOOP");
+        }
+        return set(fd, IPPROTO_IP, IP_MULTICAST_LOOP, static_cast<unsigned char>(on ? 1 : 0),
+                   "set IP_MULTICAST_LOOP");
+    }
+
+    /// Where what is sent to a group leaves the machine; 0: as the routes say.
+    static Result<void> set_multicast_interface(int fd, Family family,
+                                                uint32_t interface) noexcept {
+        if (family == Family::ipv6) {
+            return set(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, interface, "set IPV6_MULTICAST_IF");
+        }
+#if RONDO_HAS_IP_MREQN
+        ip_mreqn request{};
+        request.imr_ifindex = static_cast<int>(interface);
+        return set(fd, IPPROTO_IP, IP_MULTICAST_IF, request, "set IP_MULTICAST_IF");
+#else
+        return unsupported(fd, interface != 0, "set IP_MULTICAST_IF");
+#endif
+    }
+
+private:
+#ifdef MCAST_JOIN_GROUP
+    static int assign(sockaddr_storage& to, const Endpoint& at) noexcept {
+        detail::SocketAddress address;
+        if (!at.is_ip()) return EINVAL;
+        const int code = address.assign(at);
+        if (code == 0) memcpy(&to, address.data(), address.length());
+        return code;
+    }
+
+    static Result<void> change(int fd, int option, const char* call, const Endpoint& group,
+                               const Endpoint* source, uint32_t interface) noexcept {
+        const uint32_t index = interface != 0 ? interface : group.scope();
+        const int level = group.family() == Family::ipv6 ? IPPROTO_IPV6 : IPPROTO_IP;
+        Result<void> changed;
+        int code = 0;
+        if (source == nullptr) {
+            group_req request{};
+            request.gr_interface = index;
+            code = assign(request.gr_group, group);
+            if (code == 0) changed = set(fd, level, option, request, call);
+        } else {
+            group_source_req request{};
+            request.gsr_interface = index;
+            code = assign(request.gsr_group, group);
+            if (code == 0) code = assign(request.gsr_source, *source);
+            if (code == 0) changed = set(fd, level, option, request, call);
+        }
+        if (code == 0) code = changed.error().code();
+        if (code == 0) return {};
+        return Error(code, call, group.text());
+    }
+#endif
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
 // ---- rondo/os/posix_sockets.hpp
 
 // The kernel's sockets, thinly: what a poller on a real kernel gives as its Sockets. Models
@@ -2102,7 +2398,7 @@ inline int finish_descriptor(int fd) noexcept {
 /// Threads: stateless; the kernel orders calls on one descriptor.
 /// Errors: the errno of the call that failed, its name, and the endpoint or "fd 7".
 /// Cost: as many system calls as are named, and no allocation.
-class PosixSockets : public PosixSocketOptions, public PosixSocketTransfer {
+class PosixSockets : public PosixSocketGroups, public PosixSocketBatches {
 public:
     /// socket(2).
     /// Errors: EAFNOSUPPORT, EMFILE and others.
@@ -4151,6 +4447,125 @@ private:
     size_t begin_ = 0;
     size_t end_ = 0;
     size_t capacity_ = 0;
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/core/datagram_queue.hpp
+
+// DatagramQueue: copies of datagrams on their way out, each with its address, in one ring of fixed
+// size. The ring is allocated once, at the first datagram, and bounds everything: what doesn't fit
+// is refused, because datagrams may be lost and memory may not grow.
+//
+// A datagram is never cut in two: one that doesn't fit behind the last begins at the front.
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cstddef>
+#include <new>
+#include <span>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Lifetime: owns its bytes; what gather() shows is good until it is popped.
+/// Threads: externally synchronised.
+/// Cost: O(bytes) to push, O(1) to pop.
+template <Memory M = Malloc>
+class DatagramQueue {
+    struct Record {
+        Endpoint to;
+        uint32_t size;
+    };
+
+public:
+    /// What each datagram takes of the ring beside its bytes, which are rounded up to 4.
+    static constexpr size_t overhead = sizeof(Record);
+
+    /// `bytes_max` bounds the ring, the overhead included.
+    explicit DatagramQueue(size_t bytes_max) noexcept : capacity_(bytes_max) {}
+    DatagramQueue(const DatagramQueue&) = delete;
+    DatagramQueue& operator=(const DatagramQueue&) = delete;
+    ~DatagramQueue() { clear(); }
+
+    /// Copies a datagram to the back. Answers 0, ENOBUFS if there is no room, or ENOMEM; then
+    /// nothing changed.
+    [[nodiscard]] int push(std::span<const std::byte> bytes, const Endpoint& to) noexcept {
+        if (bytes.size() > capacity_ || bytes.size() > UINT32_MAX) return ENOBUFS;
+        const size_t need = taken_by(bytes.size());
+        size_t at = end_;
+        if (begin_ < end_ || count_ == 0) {
+            if (need > capacity_ - end_) {
+                if (need > begin_) return ENOBUFS;
+                at = 0;
+            }
+        } else if (need > begin_ - end_) {
+            return ENOBUFS;
+        }
+        if (ring_ == nullptr) {
+            ring_ = static_cast<std::byte*>(M::allocate(capacity_, alignof(max_align_t)));
+            if (ring_ == nullptr) return ENOMEM;
+        }
+        if (at != end_) wrap_ = end_;
+        ::new (static_cast<void*>(ring_ + at)) Record{to, static_cast<uint32_t>(bytes.size())};
+        if (!bytes.empty()) memcpy(ring_ + at + sizeof(Record), bytes.data(), bytes.size());
+        end_ = at + need;
+        ++count_;
+        return 0;
+    }
+
+    /// Names the first datagrams, as many as `out` has room for; answers how many.
+    size_t gather(std::span<OutDatagram> out) const noexcept {
+        const size_t count = count_ < out.size() ? count_ : out.size();
+        size_t at = begin_;
+        for (size_t i = 0; i < count; ++i) {
+            const Record& record = *record_at(at);
+            out[i] = {ring_ + at + sizeof(Record), record.size, &record.to};
+            at = behind(at);
+        }
+        return count;
+    }
+
+    /// Drops the first `count` datagrams.
+    void pop(size_t count) noexcept {
+        RONDO_ASSERT(count <= count_, "more datagrams were popped than there are");
+        for (size_t i = 0; i < count; ++i) begin_ = behind(begin_);
+        count_ -= count;
+        if (count_ == 0) begin_ = end_ = 0;
+    }
+
+    /// Drops all datagrams and gives the memory back.
+    void clear() noexcept {
+        if (ring_ != nullptr) M::release(ring_, capacity_, alignof(max_align_t));
+        ring_ = nullptr;
+        begin_ = end_ = count_ = 0;
+    }
+
+    size_t size() const noexcept { return count_; }
+    bool empty() const noexcept { return count_ == 0; }
+
+private:
+    static size_t taken_by(size_t bytes) noexcept {
+        return sizeof(Record) + (bytes + alignof(Record) - 1) / alignof(Record) * alignof(Record);
+    }
+    const Record* record_at(size_t at) const noexcept {
+        return std::launder(reinterpret_cast<const Record*>(ring_ + at));
+    }
+    // Where the next one begins. Unless the ring is wrapped, nobody asks behind the last.
+    size_t behind(size_t at) const noexcept {
+        const size_t next = at + taken_by(record_at(at)->size);
+        return end_ <= begin_ && next == wrap_ ? 0 : next;
+    }
+
+    const size_t capacity_;
+    std::byte* ring_ = nullptr;
+    size_t begin_ = 0;
+    size_t end_ = 0;
+    size_t wrap_ = 0;  // where the datagrams of the upper part end, once there are some in front
+    size_t count_ = 0;
 };
 
 }  // namespace rondo::inline RONDO_ABI
@@ -7302,17 +7717,23 @@ public:
         }
     }
 
-    /// Holds one buffer; empty if memory is out.
+    /// Holds one buffer; empty if memory is out, if default-constructed, or if moved from.
     /// Lifetime: must not outlive the Scratch.
     class Lease {
     public:
-        explicit Lease(Scratch& scratch) noexcept : scratch_(scratch), block_(scratch.take()) {}
-        Lease(const Lease&) = delete;
-        Lease& operator=(const Lease&) = delete;
+        Lease() noexcept = default;
+        explicit Lease(Scratch& scratch) noexcept : scratch_(&scratch), block_(scratch.take()) {}
+        Lease(Lease&& other) noexcept
+            : scratch_(other.scratch_), block_(std::exchange(other.block_, nullptr)) {}
+        Lease& operator=(Lease&& other) noexcept {
+            std::swap(scratch_, other.scratch_);
+            std::swap(block_, other.block_);
+            return *this;
+        }
         ~Lease() {
             if (block_ == nullptr) return;
-            block_->next = scratch_.free_;
-            scratch_.free_ = block_;
+            block_->next = scratch_->free_;
+            scratch_->free_ = block_;
         }
 
         std::span<std::byte> span() const noexcept {
@@ -7320,8 +7741,8 @@ public:
         }
 
     private:
-        Scratch& scratch_;
-        Block* block_;
+        Scratch* scratch_ = nullptr;
+        Block* block_ = nullptr;
     };
 
 private:
@@ -9735,7 +10156,7 @@ struct ConnectorOptions {
     size_t rounds = 1;  ///< how often all addresses are tried; 0: until the timeout
     Duration retry_min = Duration::milliseconds(100);  ///< the pause before the second round
     Duration retry_max = Duration::seconds(10);        ///< pauses double up to this
-    Endpoint source;                                   ///< bind to it first; none by default
+    Endpoint source{};                                 ///< bind to it first; none by default
     bool best_effort_source = false;                   ///< if it can't be bound, do without it
 };
 
@@ -10406,5 +10827,572 @@ private:
     Listener<Loop> listener_;
     typename Loop::Timer deadline_;
 };
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/udp_options.hpp
+
+// How datagram sockets behave, and what they count.
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Fixed for the life of a UdpSocket.
+struct UdpOptions {
+    /// Longer datagrams are cut, which is told. The default is what UDP can carry; with 2048, which
+    /// is more than a network carries in one piece, a batch is 64 datagrams instead of 4.
+    size_t datagram_max = 65536;
+    /// Room for datagrams that wait to be sent, with 120 bytes beside each. What doesn't fit is
+    /// dropped.
+    size_t unsent_max = 256 * 1024;
+};
+
+/// How to bind a UdpSocket.
+struct UdpBindOptions {
+    /// Several sockets bind to one address and port, and the kernel spreads the senders over them.
+    bool reuse_port = false;
+    /// The same without spreading: each gets what is sent to a group, one of them the rest.
+    bool reuse_address = false;
+    bool dual_stack = false;  ///< an IPv6 wildcard also takes IPv4
+};
+
+/// What a UdpSocket has done so far.
+struct UdpCounters {
+    uint64_t received = 0;       ///< datagrams that on_datagram was shown
+    uint64_t sent = 0;           ///< datagrams that the kernel took
+    uint64_t truncated = 0;      ///< received ones that were longer than datagram_max
+    uint64_t dropped = 0;        ///< not sent: no room, or an error after they had waited
+    uint64_t errors = 0;         ///< failures that the kernel told, memory that was out
+    uint64_t receive_calls = 0;  ///< batches asked for; a system call each, on Linux
+    uint64_t send_calls = 0;     ///< the same, and what send() tried at once
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/udp_socket.hpp
+
+// UdpSocket: datagrams on a loop. They are received in batches, into a buffer of the loop, and
+// shown one by one. What is sent within its handlers leaves in one system call when the batch has
+// been shown; otherwise send() tries at once. What the kernel doesn't take waits in a bounded
+// queue, and beyond that it is dropped and counted: datagrams may be lost, memory may not grow.
+//
+// A batch that was begun is never lost: when its socket is paused, or a handler throws, it keeps
+// the buffer until the rest has been shown.
+//
+// It refuses to repeat, to order and to fragment. Datagram sockets of Unix work as well.
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cstddef>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+namespace detail {
+
+struct DatagramRule {
+    template <class F>
+    static constexpr bool check() {
+        constexpr bool ok =
+            CallableWith<std::decay_t<F>, std::span<const std::byte>, const Datagram&>;
+        static_assert(ok,
+                      "on_datagram is called as f(std::span<const std::byte> bytes, "
+                      "const rondo::Datagram& from)");
+        return ok;
+    }
+};
+
+struct UdpErrorRule {
+    template <class F>
+    static constexpr bool check() {
+        constexpr bool ok = CallableWith<std::decay_t<F>, const Error&>;
+        static_assert(ok, "on_error is called as f(const rondo::Error& error)");
+        return ok;
+    }
+};
+
+}  // namespace detail
+
+/// Neither copied nor moved: its watch points at it. While it is open it keeps run() going.
+/// Lifetime: must not outlive the loop, nor be destroyed by its own handlers (asserted), which may
+/// close it.
+/// Threads: loop thread.
+template <class Loop>
+class UdpSocket {
+public:
+    using M = typename Loop::MemoryPolicy;
+
+    explicit UdpSocket(Loop& loop, const UdpOptions& options = {}) noexcept
+        : loop_(loop), options_(options), unsent_(options.unsent_max), again_(loop.timer()) {
+        RONDO_ASSERT(options.datagram_max > 0 && options.datagram_max <= 65536,
+                     "datagram_max is from 1 to 65536 bytes");
+    }
+    UdpSocket(const UdpSocket&) = delete;
+    UdpSocket& operator=(const UdpSocket&) = delete;
+    ~UdpSocket() {
+        RONDO_ASSERT(depth_ == 0, "a UdpSocket is destroyed by its own handler: close() it there");
+        close();
+    }
+
+    // Handlers: set them before the socket is opened. --------------------------------------------
+
+    /// `f(std::span<const std::byte> bytes, const Datagram& from)`: one has come. Without such a
+    /// handler nothing is received.
+    /// Lifetime: the bytes don't change until it returns.
+    template <class F>
+    void on_datagram(F&& f) {
+        set(on_datagram_, datagram_lost_, static_cast<F&&>(f));
+    }
+    /// `f(const Error& error)`: what the kernel tells later, such as ECONNREFUSED because an
+    /// earlier datagram found nobody. The socket lives on. Without such a handler it is counted.
+    template <class F>
+    void on_error(F&& f) {
+        set(on_error_, error_lost_, static_cast<F&&>(f));
+    }
+
+    // Opening and closing ------------------------------------------------------------------------
+
+    /// Opens the socket at this address; port 0 lets the system choose, local() tells which. It
+    /// must be closed.
+    /// Errors: what the system says, named "bind 127.0.0.1:53"; ENOMEM.
+    Result<void> bind(const Endpoint& at, const UdpBindOptions& options = {});
+    /// Sends to this peer and hears no other from now on. Opens the socket if it isn't open.
+    /// Errors: what the system says, named "connect 127.0.0.1:53"; ENOMEM.
+    Result<void> connect(const Endpoint& to);
+    /// Takes a datagram socket that is open already, and non-blocking.
+    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's.
+    Result<void> adopt(int fd);
+
+    /// Closes the socket; what waits to be sent, or to be shown, is lost. It can be opened again.
+    void close() noexcept;
+    bool is_open() const noexcept { return fd_ >= 0; }
+    /// The descriptor, for more options than there are here; -1 if it isn't open.
+    int fd() const noexcept { return fd_; }
+    /// Errors: EBADF if it isn't open.
+    Result<Endpoint> local() { return sockets().local(fd_); }
+
+    // Sending and receiving ----------------------------------------------------------------------
+
+    /// Sends a copy of `bytes` as one datagram. Success means that it left or waits to leave.
+    /// Errors: ENOBUFS: as much as unsent_max waits, it was dropped; EMSGSIZE; ENOMEM; EBADF if the
+    /// socket isn't open. Outside of its handlers also what the system says, EHOSTUNREACH or the
+    /// ECONNREFUSED of an earlier one; within them on_error is told. To a Unix socket without
+    /// connect() also EAGAIN: nothing tells when there is room again, so it can't wait.
+    /// Cost: one system call outside of its handlers; within them a share of one.
+    Result<void> send(std::span<const std::byte> bytes, const Endpoint& to);
+    Result<void> send(std::string_view text, const Endpoint& to) {
+        return send(std::as_bytes(std::span(text)), to);
+    }
+    /// The same to the peer that it is connected to.
+    /// Errors: also EDESTADDRREQ or ENOTCONN if there is none.
+    Result<void> send(std::span<const std::byte> bytes) { return send(bytes, Endpoint()); }
+    Result<void> send(std::string_view text) { return send(text, Endpoint()); }
+    /// Sends what waits now, in a handler too, as far as the kernel takes it.
+    void flush() {
+        Running running(*this);
+        write_out();
+    }
+    /// Datagrams that wait to be sent.
+    size_t unsent() const noexcept { return unsent_.size(); }
+
+    /// Shows no more until resume(), not even of the batch that is being shown.
+    void pause() noexcept {
+        paused_ = true;
+        if (depth_ == 0) conclude();
+    }
+    void resume() noexcept {
+        paused_ = false;
+        if (depth_ == 0) conclude();
+    }
+    bool paused() const noexcept { return paused_; }
+
+    // Multicast and broadcast, when it is open ---------------------------------------------------
+
+    /// Receives what is sent to `group`, on the interface with that index (0: the group's own
+    /// scope, or the system's choice). Bind to the group's port before.
+    /// Errors: EINVAL if it is no group, EADDRINUSE if it was joined before, ENODEV...
+    Result<void> join(const Endpoint& group, uint32_t interface = 0) {
+        return sockets().join(fd_, group, interface);
+    }
+    Result<void> leave(const Endpoint& group, uint32_t interface = 0) {
+        return sockets().leave(fd_, group, interface);
+    }
+    /// The same for what `source` sends to the group.
+    Result<void> join_source(const Endpoint& group, const Endpoint& source,
+                             uint32_t interface = 0) {
+        return sockets().join_source(fd_, group, source, interface);
+    }
+    Result<void> leave_source(const Endpoint& group, const Endpoint& source,
+                              uint32_t interface = 0) {
+        return sockets().leave_source(fd_, group, source, interface);
+    }
+    /// How many routers what is sent to a group may pass.
+    Result<void> set_multicast_hops(int hops) {
+        return sockets().set_multicast_hops(fd_, family_, hops);
+    }
+    /// Whether this machine hears what is sent to a group.
+    Result<void> set_multicast_loop(bool on) {
+        return sockets().set_multicast_loop(fd_, family_, on);
+    }
+    /// Where what is sent to a group leaves.
+    Result<void> set_multicast_interface(uint32_t interface) {
+        return sockets().set_multicast_interface(fd_, family_, interface);
+    }
+    /// Allows to send to broadcast addresses (else EACCES).
+    Result<void> set_broadcast(bool on) { return sockets().set_broadcast(fd_, on); }
+
+    const UdpOptions& options() const noexcept { return options_; }
+    const UdpCounters& counters() const noexcept { return counters_; }
+
+private:
+    static constexpr size_t batch_max = 64;
+    static constexpr int batches_per_turn = 4;
+    using Lease = typename detail::Scratch<M>::Lease;
+    using DatagramHandler =
+        CheckedHandler<void(std::span<const std::byte>, const Datagram&), detail::DatagramRule, M>;
+    using ErrorHandler = CheckedHandler<void(const Error&), detail::UdpErrorRule, M>;
+
+    // While its handlers may be running. What they have left to do is seen to at the end, also if
+    // one of them throws.
+    struct Running {
+        UdpSocket& self;
+
+        explicit Running(UdpSocket& socket) noexcept : self(socket) { ++self.depth_; }
+        Running(const Running&) = delete;
+        Running& operator=(const Running&) = delete;
+        ~Running() {
+            if (--self.depth_ == 0) self.conclude();
+        }
+    };
+
+    struct Writing;
+
+    template <class H, class F>
+    void set(H& handler, bool& lost, F&& f) {
+        RONDO_ASSERT(fd_ < 0 && depth_ == 0, "set the handlers of a UdpSocket before it is opened");
+        handler = H(static_cast<F&&>(f));
+        lost = !handler;
+    }
+    auto& sockets() noexcept { return loop_.sockets(); }
+    bool wants_read() const noexcept { return fd_ >= 0 && !paused_ && on_datagram_; }
+
+    Result<int> open(const Endpoint& at, const UdpBindOptions& options);
+    Result<void> watch(int fd, const char* call);
+    void conclude() noexcept;
+    void ready(Readiness readiness);
+    void continue_later();
+    Error failure(int code, const char* call, const Endpoint* peer) const noexcept;
+    void report(int code, const char* call, const Endpoint* peer = nullptr);
+    void write_out();
+    void read_in();
+    BatchResult receive();
+    void show();
+    Result<void> enqueue(std::span<const std::byte> bytes, const Endpoint& to);
+
+    Loop& loop_;
+    const UdpOptions options_;
+    DatagramHandler on_datagram_;
+    ErrorHandler on_error_;
+    DatagramQueue<M> unsent_;
+    Array<Datagram, M> batch_;
+    Lease lease_;       // the bytes of the batch
+    size_t shown_ = 0;  // datagrams of the batch
+    size_t count_ = 0;  // datagrams in the batch
+    typename Loop::Timer again_;
+    UdpCounters counters_;
+    int fd_ = -1;
+    int depth_ = 0;
+    uint32_t life_ = 0;  // grows with every close
+    Family family_ = Family::none;
+    bool paused_ = false;
+    bool blocked_ = false;  // until the kernel says that it takes more
+    bool writing_ = false;
+    bool datagram_lost_ = false;  // memory was out when the handler was set
+    bool error_lost_ = false;
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/udp_socket_io.hpp
+
+// How a UdpSocket opens, reads, writes and closes.
+//
+// Handlers only leave notes: datagrams in the queue, a flag, a closed descriptor. Every call that
+// can lead to one is inside a Running, whose end, conclude(), asks the loop for what is left to do.
+// After each handler the code looks at the socket anew; `life_` tells whether it is still the one
+// that the batch came from.
+
+namespace rondo::inline RONDO_ABI {
+
+// Opening and closing -----------------------------------------------------------------------------
+
+template <class Loop>
+Result<int> UdpSocket<Loop>::open(const Endpoint& at, const UdpBindOptions& options) {
+    auto fd = sockets().open(at.family(), SocketKind::datagram);
+    if (!fd || !at.is_ip()) return fd;
+    Result<void> done;
+    if (options.reuse_port) done = sockets().set_reuse_port(*fd, true);
+    if (done && options.reuse_address) done = sockets().set_reuse_address(*fd, true);
+    if (done && at.family() == Family::ipv6) {
+        done = sockets().set_v6_only(*fd, !options.dual_stack);
+    }
+    if (done) return fd;
+    sockets().close(*fd);
+    return done.error();
+}
+
+template <class Loop>
+Result<void> UdpSocket<Loop>::bind(const Endpoint& at, const UdpBindOptions& options) {
+    RONDO_ASSERT(fd_ < 0, "bind: this UdpSocket is open already; close it first");
+    const auto fd = open(at, options);
+    if (!fd) return Error(fd.error().code(), "bind", at.text());
+    Result<void> done = sockets().bind(*fd, at);
+    if (done) done = watch(*fd, "bind");
+    if (done) {
+        family_ = at.family();
+        return {};
+    }
+    sockets().close(*fd);
+    return Error(done.error().code(), "bind", at.text());
+}
+
+template <class Loop>
+Result<void> UdpSocket<Loop>::connect(const Endpoint& to) {
+    if (fd_ >= 0) return sockets().connect(fd_, to);
+    const auto fd = open(to, {});
+    if (!fd) return Error(fd.error().code(), "connect", to.text());
+    Result<void> done = sockets().connect(*fd, to);
+    if (done) done = watch(*fd, "connect");
+    if (done) {
+        family_ = to.family();
+        return {};
+    }
+    sockets().close(*fd);
+    return Error(done.error().code(), "connect", to.text());
+}
+
+template <class Loop>
+Result<void> UdpSocket<Loop>::adopt(int fd) {
+    RONDO_ASSERT(fd_ < 0, "adopt: this UdpSocket is open already; close it first");
+    const auto at = sockets().local(fd);
+    if (!at) return at.error();
+    if (auto watched = watch(fd, "adopt"); !watched) return watched;
+    family_ = at->family();
+    return {};
+}
+
+// The timer is made beforehand, to run never: going on later must not need any memory.
+template <class Loop>
+Result<void> UdpSocket<Loop>::watch(int fd, const char* call) {
+    const size_t fitting = detail::Scratch<M>::bytes / options_.datagram_max;
+    if (datagram_lost_ || error_lost_ ||
+        !batch_.resize(fitting < batch_max ? fitting : batch_max)) {
+        return Error::on_fd(ENOMEM, call, fd);
+    }
+    if (!again_.id()) {
+        if (!again_.at(Instant::max(), [this] { continue_later(); })) {
+            return Error::on_fd(ENOMEM, call, fd);
+        }
+        loop_.background(again_.id(), true);
+    }
+    const Interest wanted = !paused_ && on_datagram_ ? Interest::read : Interest::none;
+    auto added = loop_.add(fd, wanted, [this](Readiness readiness) { ready(readiness); });
+    if (added) fd_ = fd;
+    return added;
+}
+
+template <class Loop>
+void UdpSocket<Loop>::close() noexcept {
+    if (fd_ < 0) return;
+    ++life_;
+    loop_.remove(fd_);
+    sockets().close(std::exchange(fd_, -1));
+    unsent_.clear();
+    blocked_ = false;
+    shown_ = count_ = 0;
+    if (depth_ == 0) lease_ = {};  // else a handler may be looking at it
+    again_.rearm(Instant::max());
+}
+
+// What runs next ----------------------------------------------------------------------------------
+
+// The rest of a batch comes with no event: the kernel doesn't have it any more.
+template <class Loop>
+void UdpSocket<Loop>::conclude() noexcept {
+    if (shown_ == count_) lease_ = {};
+    if (fd_ < 0) return;
+    Interest wanted = Interest::none;
+    if (wants_read()) wanted |= Interest::read;
+    if (!unsent_.empty()) wanted |= Interest::write;
+    loop_.modify(fd_, wanted);
+    if (shown_ < count_ && wants_read()) again_.rearm(loop_.now());
+}
+
+template <class Loop>
+void UdpSocket<Loop>::continue_later() {
+    again_.rearm(Instant::max());
+    if (depth_ != 0) return;
+    Running running(*this);
+    show();
+    write_out();
+}
+
+// An error that isn't read would be reported for ever.
+template <class Loop>
+void UdpSocket<Loop>::ready(Readiness readiness) {
+    constexpr Readiness over = Readiness::hangup | Readiness::error;
+    if (depth_ != 0) return;
+    Running running(*this);
+    if (any(readiness, Readiness::writable | over)) blocked_ = false;
+    if (any(readiness, over) && !wants_read()) {
+        if (const int code = sockets().error(fd_)) report(code, "receive");
+    }
+    write_out();
+    read_in();
+}
+
+template <class Loop>
+Error UdpSocket<Loop>::failure(int code, const char* call, const Endpoint* peer) const noexcept {
+    if (peer != nullptr && *peer) return Error(code, call, peer->text());
+    return Error::on_fd(code, call, fd_);
+}
+
+template <class Loop>
+void UdpSocket<Loop>::report(int code, const char* call, const Endpoint* peer) {
+    ++counters_.errors;
+    if (on_error_) on_error_(failure(code, call, peer));
+}
+
+// Sending -----------------------------------------------------------------------------------------
+
+// Readiness doesn't tell when the receiver of a Unix socket that isn't connected has room: what is
+// sent to a name isn't waited for.
+template <class Loop>
+Result<void> UdpSocket<Loop>::send(std::span<const std::byte> bytes, const Endpoint& to) {
+    if (fd_ < 0) return failure(EBADF, "send", &to);
+    if (depth_ != 0 || !unsent_.empty()) return enqueue(bytes, to);
+    const IoResult sent = sockets().send_to(fd_, bytes, to);
+    ++counters_.send_calls;
+    if (sent) {
+        ++counters_.sent;
+        return {};
+    }
+    if (sent.would_block() && to.family() != Family::unix_path) {
+        blocked_ = true;
+        auto queued = enqueue(bytes, to);
+        conclude();
+        return queued;
+    }
+    ++counters_.errors;
+    return failure(sent.code, "send", &to);
+}
+
+template <class Loop>
+Result<void> UdpSocket<Loop>::enqueue(std::span<const std::byte> bytes, const Endpoint& to) {
+    if (bytes.size() > UINT16_MAX) return failure(EMSGSIZE, "send", &to);
+    int code = unsent_.push(bytes, to);
+    if (code == ENOBUFS && depth_ != 0 && !blocked_) {
+        write_out();  // the kernel may take them now
+        if (fd_ < 0) return failure(EBADF, "send", &to);
+        code = unsent_.push(bytes, to);
+    }
+    if (code == 0) return {};
+    ++counters_.dropped;
+    return failure(code, "send", &to);
+}
+
+template <class Loop>
+struct UdpSocket<Loop>::Writing {
+    bool& now;
+
+    explicit Writing(bool& flag) noexcept : now(flag) { now = true; }
+    Writing(const Writing&) = delete;
+    Writing& operator=(const Writing&) = delete;
+    ~Writing() { now = false; }
+};
+
+// At most what was there when it began: on_error may send again, and flush.
+template <class Loop>
+void UdpSocket<Loop>::write_out() {
+    if (writing_ || unsent_.empty()) return;
+    const Writing writing(writing_);
+    const uint32_t life = life_;
+    size_t left = unsent_.size();
+    while (left != 0 && !blocked_ && life == life_) {
+        OutDatagram batch[batch_max];
+        const size_t count = unsent_.gather({batch, left < batch_max ? left : batch_max});
+        const BatchResult sent = sockets().send_batch(fd_, {batch, count});
+        ++counters_.send_calls;
+        counters_.sent += sent.count;
+        if (sent.code == 0) {
+            unsent_.pop(sent.count);
+            left -= sent.count;
+            continue;
+        }
+        const Endpoint to = *batch[sent.count].to;
+        if (sent.would_block() && to.family() != Family::unix_path) {
+            unsent_.pop(sent.count);
+            blocked_ = true;
+            return;
+        }
+        unsent_.pop(sent.count + 1);
+        left -= sent.count + 1;
+        ++counters_.dropped;
+        report(sent.code, "send", &to);
+    }
+}
+
+// Receiving ---------------------------------------------------------------------------------------
+
+template <class Loop>
+void UdpSocket<Loop>::read_in() {
+    const uint32_t life = life_;
+    show();
+    write_out();
+    for (int i = 0; i < batches_per_turn && wants_read() && life == life_; ++i) {
+        const BatchResult got = receive();
+        show();
+        if (life == life_ && got.code != 0 && !got.would_block()) report(got.code, "receive");
+        write_out();
+        if (got.count < batch_.size()) return;
+    }
+}
+
+// Without memory for a buffer the first datagram is lost, so that its readiness doesn't spin.
+template <class Loop>
+BatchResult UdpSocket<Loop>::receive() {
+    if (lease_.span().empty()) lease_ = Lease(loop_.scratch());
+    const auto room = lease_.span();
+    ++counters_.receive_calls;
+    if (room.empty()) {
+        std::byte none[1];
+        Datagram lost;
+        const IoResult got = sockets().receive_from(fd_, none, lost);
+        return {0, got ? ENOMEM : got.code};
+    }
+    const BatchResult got =
+        sockets().receive_batch(fd_, room, options_.datagram_max, {batch_.data(), batch_.size()});
+    shown_ = 0;
+    count_ = got.count;
+    return got;
+}
+
+template <class Loop>
+void UdpSocket<Loop>::show() {
+    while (shown_ < count_ && wants_read()) {
+        const Datagram& datagram = batch_[shown_];
+        const auto bytes = lease_.span().subspan(shown_ * options_.datagram_max, datagram.bytes);
+        ++shown_;
+        ++counters_.received;
+        if (datagram.truncated) ++counters_.truncated;
+        on_datagram_(bytes, datagram);
+    }
+}
 
 }  // namespace rondo::inline RONDO_ABI

@@ -17,6 +17,7 @@
 #include <rondo/core/array.hpp>
 #include <rondo/core/buffer.hpp>
 #include <rondo/core/child_status.hpp>
+#include <rondo/core/datagram_queue.hpp>
 #include <rondo/core/endpoint.hpp>
 #include <rondo/core/error.hpp>
 #include <rondo/core/error_code.hpp>
@@ -65,6 +66,9 @@
 #include <rondo/net/listener.hpp>
 #include <rondo/net/server.hpp>
 #include <rondo/net/transport.hpp>
+#include <rondo/net/udp_options.hpp>
+#include <rondo/net/udp_socket.hpp>
+#include <rondo/net/udp_socket_io.hpp>
 #include <rondo/os/child_watch.hpp>
 #include <rondo/os/clock.hpp>
 #include <rondo/os/fd.hpp>
@@ -75,6 +79,8 @@
 #include <rondo/os/signal_port.hpp>
 #include <rondo/os/signal_watch.hpp>
 #include <rondo/os/socket_address.hpp>
+#include <rondo/os/socket_batches.hpp>
+#include <rondo/os/socket_groups.hpp>
 #include <rondo/os/socket_options.hpp>
 #include <rondo/os/socket_transfer.hpp>
 #include <rondo/os/thread_token.hpp>

@@ -19,6 +19,7 @@ template class rondo::Connections<Loop>;
 template class rondo::Connection<Loop>;
 template class rondo::Server<Loop>;
 template class rondo::Connector<Loop>;
+template class rondo::UdpSocket<Loop>;
 
 // The member templates, which the two lines above leave out, with closures that fit and one that
 // doesn't.
@@ -74,6 +75,12 @@ void rondo_lint(Loop& loop, int fd, int pid) {
                      if (connected) static_cast<void>(clients.adopt(*connected));
                  })
         .value();
+    rondo::UdpSocket udp(loop);
+    udp.on_datagram([&](std::span<const std::byte> bytes, const rondo::Datagram& from) {
+        count += udp.send(bytes, from.peer) ? 1 : 0;
+    });
+    udp.on_error([&](const rondo::Error& error) { count += error.code(); });
+    udp.bind(rondo::Endpoint::ipv4_loopback(0)).value();
     loop.dump([&](std::string_view line) { count += static_cast<int>(line.size()); });
     loop.run();
 }

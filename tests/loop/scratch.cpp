@@ -54,6 +54,30 @@ TEST_CASE("a buffer begins a page, where the kernel copies fastest", "[scratch]"
     CHECK(reinterpret_cast<uintptr_t>(lease.span().data()) % 4096 == 0);
 }
 
+TEST_CASE("a lease that is moved is given back once, by its last holder", "[scratch]") {
+    {
+        Scratch scratch;
+        Scratch::Lease kept;
+        CHECK(kept.span().empty());
+        const void* first = nullptr;
+        {
+            Scratch::Lease lease(scratch);
+            first = lease.span().data();
+            Scratch::Lease moved(std::move(lease));
+            kept = std::move(moved);
+        }
+        CHECK(kept.span().data() == first);
+        const Scratch::Lease other(scratch);
+        CHECK(other.span().data() != first);
+        kept = {};
+        CHECK(kept.span().empty());
+        const Scratch::Lease again(scratch);
+        CHECK(again.span().data() == first);
+        CHECK(Counting::held() == 2);
+    }
+    CHECK(Counting::held() == 0);
+}
+
 TEST_CASE("a lease that gets no memory is empty", "[scratch]") {
     Scratch scratch;
     const int failures = with_each_allocation_failing<Counting>([&](int) {

@@ -42,6 +42,16 @@ inline short wait_for(int fd, short events) {
     return entry.revents;
 }
 
+/// A busy kernel may deliver what is sent over loopback a little later, but in its order: waits for
+/// a datagram that is sent last.
+inline void settle() {
+    const Fd fd(PosixSockets::open(Family::ipv4, SocketKind::datagram).value());
+    REQUIRE(PosixSockets::bind(fd.get(), Endpoint::ipv4_loopback(0)));
+    const Endpoint self = PosixSockets::local(fd.get()).value();
+    REQUIRE(PosixSockets::send_to(fd.get(), bytes("x"), self));
+    wait_for(fd.get(), POLLIN);
+}
+
 /// Reads once, at most 4096 bytes, after waiting for them.
 inline std::string read_text(int fd) {
     wait_for(fd, POLLIN);

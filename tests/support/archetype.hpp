@@ -37,6 +37,10 @@ struct ArchetypeSockets {
     IoResult writev(int, std::span<const ConstBuffer>) noexcept { return {}; }
     IoResult send_to(int, std::span<const std::byte>, const Endpoint&) noexcept { return {}; }
     IoResult receive_from(int, std::span<std::byte>, Datagram&) noexcept { return {}; }
+    BatchResult receive_batch(int, std::span<std::byte>, size_t, std::span<Datagram>) noexcept {
+        return {};
+    }
+    BatchResult send_batch(int, std::span<const OutDatagram>) noexcept { return {}; }
 
     Result<void> set_reuse_address(int, bool) { return {}; }
     Result<void> set_reuse_port(int, bool) { return {}; }
@@ -50,6 +54,15 @@ struct ArchetypeSockets {
     Result<void> set_linger_reset(int, bool) { return {}; }
     Result<void> set_mark(int, uint32_t) { return {}; }
     Result<void> set_non_blocking(int, bool) { return {}; }
+    Result<void> set_broadcast(int, bool) { return {}; }
+
+    Result<void> join(int, const Endpoint&, uint32_t) { return {}; }
+    Result<void> leave(int, const Endpoint&, uint32_t) { return {}; }
+    Result<void> join_source(int, const Endpoint&, const Endpoint&, uint32_t) { return {}; }
+    Result<void> leave_source(int, const Endpoint&, const Endpoint&, uint32_t) { return {}; }
+    Result<void> set_multicast_hops(int, Family, int) { return {}; }
+    Result<void> set_multicast_loop(int, Family, bool) { return {}; }
+    Result<void> set_multicast_interface(int, Family, uint32_t) { return {}; }
 };
 
 struct ArchetypeSystem {

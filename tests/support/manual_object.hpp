@@ -320,7 +320,8 @@ private:
     std::deque<std::shared_ptr<StreamEnd>> waiting_;
 };
 
-/// Messages with a sender. What doesn't fit is lost, or, between the ends of a pair, refused.
+/// Messages with a sender. What doesn't fit is lost, or, between the ends of a pair, refused. What
+/// a connected socket sends to nobody comes back as an error of its next call.
 class DatagramSocket final : public Object {
 public:
     explicit DatagramSocket(size_t capacity) : capacity_(capacity) {}
@@ -332,11 +333,25 @@ public:
         a->paired_ = b->paired_ = true;
     }
 
+    static bool is_group(const Endpoint& to) {
+        return to.is_ip() && (to.family() == Family::ipv4 ? to.address()[0] >> 4U == 14
+                                                          : to.address()[0] == 0xff);
+    }
+    static bool is_broadcast(const Endpoint& to) {
+        return to.family() == Family::ipv4 && to.address()[3] == 255;
+    }
+    static bool is_for_many(const Endpoint& to) { return is_group(to) || is_broadcast(to); }
+    bool hears(const Endpoint& to) const {
+        if (to.port() != local.port()) return false;
+        return is_broadcast(to) || std::count(groups.begin(), groups.end(), to.with_port(0)) != 0;
+    }
+
     DatagramSocket* datagram() override { return this; }
     Readiness state() const override {
         Readiness state = Readiness::writable;
+        if (error_ != 0) return state | Readiness::readable | Readiness::error;
         if (const auto other = other_.lock();
-            paired_ && other && other->used_ >= other->capacity_) {
+            paired_ && other && (starved_ || other->used_ >= other->capacity_)) {
             state = Readiness::none;
         }
         return inbox_.empty() ? state : state | Readiness::readable;
@@ -348,11 +363,15 @@ public:
     IoResult write(std::span<const std::byte> bytes) override {
         const auto other = other_.lock();
         if (!other) return {0, paired_ ? ECONNREFUSED : EDESTADDRREQ};
-        if (paired_ && other->used_ + bytes.size() > other->capacity_) return {0, EAGAIN};
+        starved_ = paired_ && other->used_ + bytes.size() > other->capacity_;
+        if (starved_) return {0, EAGAIN};
         other->deliver(bytes, local);
         return {bytes.size(), 0};
     }
-    void connect(const std::shared_ptr<DatagramSocket>& other) { other_ = other; }
+    void refuse() {
+        error_ = ECONNREFUSED;
+        changed(Readiness::readable | Readiness::error);
+    }
     void set_capacity(size_t bytes) override {
         if (const auto other = other_.lock()) other->capacity_ = bytes;
     }
@@ -364,6 +383,7 @@ public:
         changed(Readiness::readable);
     }
     IoResult receive(std::span<std::byte> into, Datagram& about) {
+        if (error_ != 0) return {0, take_error()};
         if (inbox_.empty()) return {0, EAGAIN};
         const Message message = std::move(inbox_.front());
         inbox_.pop_front();
@@ -371,9 +391,16 @@ public:
         const size_t count = std::min(message.bytes.size(), into.size());
         std::copy_n(message.bytes.begin(), count, into.begin());
         about = {count, count < message.bytes.size(), message.from};
-        if (const auto other = other_.lock(); paired_ && other) other->changed(Readiness::writable);
+        if (const auto other = other_.lock(); paired_ && other) {
+            other->starved_ = false;
+            other->changed(Readiness::writable);
+        }
         return {count, 0};
     }
+
+    bool broadcast = false;
+    bool share = false;
+    std::vector<Endpoint> groups;
 
 private:
     struct Message {
@@ -384,6 +411,7 @@ private:
     size_t capacity_;
     size_t used_ = 0;
     bool paired_ = false;
+    bool starved_ = false;  // a write found too little room
     std::deque<Message> inbox_;
     std::weak_ptr<DatagramSocket> other_;
 };

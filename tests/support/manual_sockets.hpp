@@ -8,6 +8,7 @@
 
 #include <errno.h>
 
+#include <algorithm>
 #include <memory>
 #include <span>
 
@@ -95,9 +96,8 @@ public:
         const auto object = world_->shared(fd);
         if (!object) return Error(EBADF, "connect", at.text());
         if (DatagramSocket* const datagram = object->datagram()) {
-            const auto to = named(at, false);
-            if (!to) return Error(ECONNREFUSED, "connect", at.text());
-            datagram->connect(std::static_pointer_cast<DatagramSocket>(to));
+            if (!at.is_ip() && !named(at, false)) return Error(ECONNREFUSED, "connect", at.text());
+            if (!object->local && at.is_ip()) static_cast<void>(bind(fd, any_of(at)));
             datagram->peer = at;
             return {};
         }
@@ -172,7 +172,9 @@ public:
     IoResult write(int fd, std::span<const std::byte> out) noexcept {
         ++world_->counters().writes;
         Object* const object = world_->find(fd);
-        return object == nullptr ? IoResult{0, EBADF} : object->write(out);
+        if (object == nullptr) return {0, EBADF};
+        if (object->datagram() != nullptr && object->peer) return send_to(fd, out, object->peer);
+        return object->write(out);
     }
     IoResult writev(int fd, std::span<const ConstBuffer> parts) noexcept {
         std::vector<std::byte> all;
@@ -186,9 +188,22 @@ public:
         Object* const object = world_->find(fd);
         if (object == nullptr) return {0, EBADF};
         if (object->datagram() == nullptr) return {0, EISCONN};
-        if (!object->local) static_cast<void>(bind(fd, Endpoint::ipv4_any(0)));
-        if (const auto receiver = named(to, false))
+        if (!to) return write(fd, out);
+        if (const int code = object->take_error()) return {0, code};
+        if (out.size() > 65507) return {0, EMSGSIZE};
+        if (DatagramSocket::is_broadcast(to) && !object->datagram()->broadcast) return {0, EACCES};
+        if (!object->local && to.is_ip()) static_cast<void>(bind(fd, any_of(to)));
+        if (DatagramSocket::is_for_many(to)) {
+            world_->for_each([&](Object& each) {
+                if (each.datagram() != nullptr && each.datagram()->hears(to)) {
+                    each.datagram()->deliver(out, object->local);
+                }
+            });
+        } else if (const auto receiver = named(to, false); receiver && knows(*receiver, *object)) {
             receiver->datagram()->deliver(out, object->local);
+        } else if (object->peer) {
+            object->datagram()->refuse();
+        }
         return {out.size(), 0};
     }
     IoResult receive_from(int fd, std::span<std::byte> in, Datagram& from) noexcept {
@@ -198,8 +213,61 @@ public:
         return object->datagram()->receive(in, from);
     }
 
-    Result<void> set_reuse_address(int fd, bool) { return check(fd); }
-    Result<void> set_reuse_port(int fd, bool) { return check(fd); }
+    BatchResult receive_batch(int fd, std::span<std::byte> in, size_t slot,
+                              std::span<Datagram> from) noexcept {
+        for (size_t i = 0; i < from.size() && (i + 1) * slot <= in.size(); ++i) {
+            const IoResult got = receive_from(fd, in.subspan(i * slot, slot), from[i]);
+            if (!got) return {i, got.code};
+        }
+        return {from.size(), 0};
+    }
+    BatchResult send_batch(int fd, std::span<const OutDatagram> out) noexcept {
+        for (size_t i = 0; i < out.size(); ++i) {
+            const std::span bytes(static_cast<const std::byte*>(out[i].data), out[i].size);
+            const IoResult sent =
+                send_to(fd, bytes, out[i].to != nullptr ? *out[i].to : Endpoint());
+            if (!sent) return {i, sent.code};
+        }
+        return {out.size(), 0};
+    }
+
+    Result<void> join(int fd, const Endpoint& group, uint32_t) {
+        auto* const groups = groups_of(fd);
+        if (groups == nullptr) return Error(EBADF, "join", group.text());
+        const auto member = std::find(groups->begin(), groups->end(), group.with_port(0));
+        if (member != groups->end()) return Error(EADDRINUSE, "join", group.text());
+        if (!DatagramSocket::is_group(group)) return Error(EINVAL, "join", group.text());
+        groups->push_back(group.with_port(0));
+        return {};
+    }
+    Result<void> leave(int fd, const Endpoint& group, uint32_t) {
+        auto* const groups = groups_of(fd);
+        if (groups == nullptr || std::erase(*groups, group.with_port(0)) == 0) {
+            return Error(groups == nullptr ? EBADF : EADDRNOTAVAIL, "leave", group.text());
+        }
+        return {};
+    }
+    Result<void> join_source(int, const Endpoint& group, const Endpoint&, uint32_t) {
+        return Error(ENOTSUP, "join", group.text());
+    }
+    Result<void> leave_source(int, const Endpoint& group, const Endpoint&, uint32_t) {
+        return Error(ENOTSUP, "leave", group.text());
+    }
+    Result<void> set_multicast_hops(int fd, Family, int) { return check(fd); }
+    Result<void> set_multicast_loop(int fd, Family, bool) { return check(fd); }
+    Result<void> set_multicast_interface(int fd, Family, uint32_t) { return check(fd); }
+
+    Result<void> set_broadcast(int fd, bool on) {
+        Object* const object = world_->find(fd);
+        if (object != nullptr && object->datagram()) object->datagram()->broadcast = on;
+        return check(fd);
+    }
+    Result<void> set_reuse_address(int fd, bool on) {
+        Object* const object = world_->find(fd);
+        if (object != nullptr && object->datagram()) object->datagram()->share = on;
+        return check(fd);
+    }
+    Result<void> set_reuse_port(int fd, bool on) { return set_reuse_address(fd, on); }
     Result<void> set_v6_only(int fd, bool) { return check(fd); }
     Result<void> set_no_delay(int fd, bool) { return check(fd); }
     Result<void> set_keep_alive(int fd, const KeepAlive&) { return check(fd); }
@@ -233,6 +301,18 @@ private:
         return FdPair{first, world_->insert(std::move(b))};
     }
 
+    static Endpoint any_of(const Endpoint& to) {
+        return to.family() == Family::ipv4 ? Endpoint::ipv4_any(0) : Endpoint::ipv6_any(0);
+    }
+    // A connected socket hears its peer alone.
+    static bool knows(const Object& receiver, const Object& sender) {
+        return !receiver.peer || receiver.peer == sender.local;
+    }
+    std::vector<Endpoint>* groups_of(int fd) {
+        Object* const object = world_->find(fd);
+        return object != nullptr && object->datagram() ? &object->datagram()->groups : nullptr;
+    }
+
     // Streams and datagrams have port numbers of their own.
     static std::string key(const Endpoint& at, bool stream) {
         return (stream ? "stream " : "datagram ") + std::string(at.text().view());
@@ -257,6 +337,7 @@ private:
         if (object->local) return Error(EINVAL, "bind", at.text());
         Endpoint name = at;
         if (at.is_ip() && at.port() == 0) name = at.with_port(world_->next_port++);
+        if (object->datagram() != nullptr) share = object->datagram()->share;
         auto& taken = world_->names[key(name, object->datagram() == nullptr)];
         if (!share && !taken.expired()) return Error(EADDRINUSE, "bind", at.text());
         object->local = name;

@@ -172,6 +172,10 @@ public:
         const auto at = table_.find(fd);
         return at == table_.end() ? nullptr : at->second;
     }
+    template <class F>
+    void for_each(F&& f) {
+        for (auto& [fd, object] : table_) f(*object);
+    }
     void replace(int fd, std::shared_ptr<Object> object) { table_[fd] = std::move(object); }
     void close(int fd) {
         const auto object = shared(fd);

@@ -114,12 +114,16 @@ concept SocketLifecycle =
 template <class S>
 concept SocketTransfer =
     requires(S& s, int fd, std::span<std::byte> in, std::span<const std::byte> out,
-             std::span<const ConstBuffer> parts, const Endpoint& to, Datagram& from) {
+             std::span<const ConstBuffer> parts, const Endpoint& to, Datagram& from, size_t slot,
+             std::span<Datagram> many_in, std::span<const OutDatagram> many_out) {
         { s.read(fd, in) } noexcept -> std::same_as<IoResult>;
         { s.write(fd, out) } noexcept -> std::same_as<IoResult>;
         { s.writev(fd, parts) } noexcept -> std::same_as<IoResult>;
         { s.send_to(fd, out, to) } noexcept -> std::same_as<IoResult>;
         { s.receive_from(fd, in, from) } noexcept -> std::same_as<IoResult>;
+        // Datagram i goes to in[i * slot], slot bytes at most; as many as both spans have room for.
+        { s.receive_batch(fd, in, slot, many_in) } noexcept -> std::same_as<BatchResult>;
+        { s.send_batch(fd, many_out) } noexcept -> std::same_as<BatchResult>;
     };
 
 /// Options of a socket.
@@ -138,11 +142,26 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
     { s.set_linger_reset(fd, on) } -> std::same_as<Result<void>>;  // close() resets
     { s.set_mark(fd, mark) } -> std::same_as<Result<void>>;
     { s.set_non_blocking(fd, on) } -> std::same_as<Result<void>>;
+    { s.set_broadcast(fd, on) } -> std::same_as<Result<void>>;
+};
+
+/// Multicast. An interface is named by its index; 0 leaves the choice to the system. A group's port
+/// is of no meaning.
+template <class S>
+concept SocketGroups = requires(S& s, int fd, Family family, const Endpoint& group,
+                                const Endpoint& source, uint32_t interface, int hops, bool on) {
+    { s.join(fd, group, interface) } -> std::same_as<Result<void>>;
+    { s.leave(fd, group, interface) } -> std::same_as<Result<void>>;
+    { s.join_source(fd, group, source, interface) } -> std::same_as<Result<void>>;
+    { s.leave_source(fd, group, source, interface) } -> std::same_as<Result<void>>;
+    { s.set_multicast_hops(fd, family, hops) } -> std::same_as<Result<void>>;
+    { s.set_multicast_loop(fd, family, on) } -> std::same_as<Result<void>>;
+    { s.set_multicast_interface(fd, family, interface) } -> std::same_as<Result<void>>;
 };
 
 /// The socket calls of a poller's world.
 template <class S>
-concept SocketApi = SocketLifecycle<S> && SocketTransfer<S> && SocketOptions<S>;
+concept SocketApi = SocketLifecycle<S> && SocketTransfer<S> && SocketOptions<S> && SocketGroups<S>;
 
 /// The services of a poller's world. Signals: open_signals() gives one descriptor, owned by the
 /// system, that is readable when a signal given to add_signal has arrived; take_signals() drains it

@@ -11,11 +11,13 @@
 #define RONDO_HAS_EVENTFD 1
 #define RONDO_HAS_PIDFD 1
 #define RONDO_HAS_ABSTRACT_UNIX 1
+#define RONDO_HAS_MMSG 1
 #else
 #define RONDO_HAS_EPOLL 0
 #define RONDO_HAS_EVENTFD 0
 #define RONDO_HAS_PIDFD 0
 #define RONDO_HAS_ABSTRACT_UNIX 0
+#define RONDO_HAS_MMSG 0
 #endif
 
 #if defined(__linux__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
@@ -27,6 +29,13 @@
 #define RONDO_HAS_ACCEPT4 0
 #define RONDO_HAS_PIPE2 0
 #define RONDO_HAS_PPOLL 0
+#endif
+
+// struct ip_mreqn, which names an interface by its index.
+#if defined(__linux__) || defined(__FreeBSD__) || defined(__APPLE__)
+#define RONDO_HAS_IP_MREQN 1
+#else
+#define RONDO_HAS_IP_MREQN 0
 #endif
 
 #if defined(__unix__) || defined(__APPLE__)

@@ -24,4 +24,13 @@ struct [[nodiscard]] IoResult {
     Error error(const char* call, int fd) const noexcept { return Error::on_fd(code, call, fd); }
 };
 
+/// The outcome of a batch: so many datagrams were moved, and then `code` stopped it. With 0 and
+/// less than was asked for, the next call tells why.
+struct [[nodiscard]] BatchResult {
+    size_t count = 0;
+    int code = 0;  ///< errno
+
+    bool would_block() const noexcept { return code == EAGAIN || code == EWOULDBLOCK; }
+};
+
 }  // namespace rondo::inline RONDO_ABI

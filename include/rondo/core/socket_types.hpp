@@ -36,6 +36,14 @@ struct Datagram {
     Endpoint peer;
 };
 
+/// One datagram of a batch to send. Without an address it goes to the peer that the socket is
+/// connected to.
+struct OutDatagram {
+    const void* data = nullptr;
+    size_t size = 0;
+    const Endpoint* to = nullptr;
+};
+
 /// Bytes to send; several go into one writev.
 struct ConstBuffer {
     const void* data = nullptr;

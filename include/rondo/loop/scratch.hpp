@@ -38,17 +38,23 @@ public:
         }
     }
 
-    /// Holds one buffer; empty if memory is out.
+    /// Holds one buffer; empty if memory is out, if default-constructed, or if moved from.
     /// Lifetime: must not outlive the Scratch.
     class Lease {
     public:
-        explicit Lease(Scratch& scratch) noexcept : scratch_(scratch), block_(scratch.take()) {}
-        Lease(const Lease&) = delete;
-        Lease& operator=(const Lease&) = delete;
+        Lease() noexcept = default;
+        explicit Lease(Scratch& scratch) noexcept : scratch_(&scratch), block_(scratch.take()) {}
+        Lease(Lease&& other) noexcept
+            : scratch_(other.scratch_), block_(std::exchange(other.block_, nullptr)) {}
+        Lease& operator=(Lease&& other) noexcept {
+            std::swap(scratch_, other.scratch_);
+            std::swap(block_, other.block_);
+            return *this;
+        }
         ~Lease() {
             if (block_ == nullptr) return;
-            block_->next = scratch_.free_;
-            scratch_.free_ = block_;
+            block_->next = scratch_->free_;
+            scratch_->free_ = block_;
         }
 
         std::span<std::byte> span() const noexcept {
@@ -56,8 +62,8 @@ public:
         }
 
     private:
-        Scratch& scratch_;
-        Block* block_;
+        Scratch* scratch_ = nullptr;
+        Block* block_ = nullptr;
     };
 
 private:

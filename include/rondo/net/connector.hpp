@@ -26,7 +26,7 @@ struct ConnectorOptions {
     size_t rounds = 1;  ///< how often all addresses are tried; 0: until the timeout
     Duration retry_min = Duration::milliseconds(100);  ///< the pause before the second round
     Duration retry_max = Duration::seconds(10);        ///< pauses double up to this
-    Endpoint source;                                   ///< bind to it first; none by default
+    Endpoint source{};                                 ///< bind to it first; none by default
     bool best_effort_source = false;                   ///< if it can't be bound, do without it
 };
 

@@ -22,7 +22,8 @@
 #include <rondo/core/socket_types.hpp>
 #include <rondo/os/fd.hpp>
 #include <rondo/os/socket_address.hpp>
-#include <rondo/os/socket_options.hpp>
+#include <rondo/os/socket_batches.hpp>
+#include <rondo/os/socket_groups.hpp>
 #include <rondo/os/socket_transfer.hpp>
 
 namespace rondo::inline RONDO_ABI {
@@ -76,7 +77,7 @@ inline int finish_descriptor(int fd) noexcept {
 /// Threads: stateless; the kernel orders calls on one descriptor.
 /// Errors: the errno of the call that failed, its name, and the endpoint or "fd 7".
 /// Cost: as many system calls as are named, and no allocation.
-class PosixSockets : public PosixSocketOptions, public PosixSocketTransfer {
+class PosixSockets : public PosixSocketGroups, public PosixSocketBatches {
 public:
     /// socket(2).
     /// Errors: EAFNOSUPPORT, EMFILE and others.

@@ -123,6 +123,11 @@ public:
 #endif
     }
 
+    /// Datagrams may be sent to a broadcast address (else EACCES).
+    static Result<void> set_broadcast(int fd, bool on) noexcept {
+        return set(fd, SOL_SOCKET, SO_BROADCAST, int{on}, "set SO_BROADCAST");
+    }
+
     /// For a descriptor that comes from elsewhere; ours are non-blocking from birth. Mind that the
     /// flag belongs to the open file, which a terminal or an inherited pipe shares with other
     /// processes.
@@ -142,7 +147,7 @@ public:
         return getsockopt(fd, SOL_SOCKET, SO_ERROR, &code, &length) == 0 ? code : errno;
     }
 
-private:
+protected:
     template <class T>
     static Result<void> set(int fd, int level, int option, const T& value,
                             const char* call) noexcept {
@@ -156,6 +161,7 @@ private:
         return Error::on_fd(ENOTSUP, call, fd);
     }
 
+private:
     static int seconds_of(Duration duration) noexcept {
         const int64_t whole = (duration.ms_rounded_up() + 999) / 1000;
         return whole < INT_MAX ? static_cast<int>(whole) : INT_MAX;
