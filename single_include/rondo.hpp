@@ -178,6 +178,59 @@ struct ChildStatus {
 
 }  // namespace rondo::inline RONDO_ABI
 
+// ---- rondo/core/name_error.hpp
+
+// Why a name has no address. Looking up names has failures that no errno says; an Error carries
+// them as negative codes, which are the same on every system, and prints them as sentences.
+
+#include <errno.h>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Codes of an Error of resolve: `if (result.error() == rondo::no_such_name)`.
+enum NameError : int {
+    no_such_name = -1,        ///< nobody has that name
+    no_such_address = -2,     ///< the name has no address of the family that was asked for
+    name_server_silent = -3,  ///< nobody could be asked now; it may work later
+    name_server_failed = -4,  ///< who was asked can't answer
+};
+
+namespace detail {
+
+/// The sentence for a negative code.
+constexpr const char* name_reason(int code) noexcept {
+    switch (code) {
+        case no_such_name:
+            return "no such name";
+        case no_such_address:
+            return "the name has no such address";
+        case name_server_silent:
+            return "the name server doesn't answer";
+        default:
+            return "the name server failed";
+    }
+}
+
+/// An errno for who knows nothing else; others stay as they are.
+constexpr int errno_of(int code) noexcept {
+    switch (code) {
+        case no_such_name:
+            return ENXIO;
+        case no_such_address:
+            return EADDRNOTAVAIL;
+        case name_server_silent:
+            return EAGAIN;
+        case name_server_failed:
+            return EIO;
+        default:
+            return code;
+    }
+}
+
+}  // namespace detail
+
+}  // namespace rondo::inline RONDO_ABI
+
 // ---- rondo/core/text.hpp
 
 // A short text in place: what messages, addresses and dumps are built from without an allocation
@@ -297,7 +350,7 @@ public:
         return {code, call, object.view()};
     }
 
-    /// The errno value; 0 when there is no error.
+    /// The errno value, or a NameError, which is negative; 0 when there is no error.
     constexpr int code() const noexcept { return code_; }
     /// The call that failed, such as "epoll_ctl".
     constexpr const char* call() const noexcept { return call_; }
@@ -313,6 +366,7 @@ public:
         text.append(call_);
         if (object_[0] != '\0') text.append(" ").append(object());
         text.append(": ");
+        if (code_ < 0) return text.append(detail::name_reason(code_)), text;
         const size_t reason_at = text.size();
         char buffer[96] = "";
         text.append(reason(strerror_r(code_, buffer, sizeof buffer), buffer));
@@ -332,7 +386,7 @@ private:
 
 static_assert(sizeof(void*) != 8 || sizeof(Error) == 64, "an Error is one cache line");
 
-/// Two errors are equal if the system's number is the same.
+/// Two errors are equal if the code is the same.
 constexpr bool operator==(const Error& a, const Error& b) noexcept { return a.code() == b.code(); }
 /// `error == EADDRINUSE`.
 constexpr bool operator==(const Error& error, int code) noexcept { return error.code() == code; }
@@ -623,7 +677,7 @@ namespace rondo::inline RONDO_ABI::detail {
 #if RONDO_HAS_EXCEPTIONS
     Text<192> what(error.call());
     if (!error.object().empty()) what.append(" ").append(error.object());
-    throw std::system_error(error.code(), std::generic_category(), what.c_str());
+    throw std::system_error(detail::errno_of(error.code()), std::generic_category(), what.c_str());
 #else
     fprintf(stderr, "rondo: %s; check the Result before you take its value\n",
             error.message().c_str());
@@ -1433,9 +1487,13 @@ concept SocketApi = SocketLifecycle<S> && SocketTransfer<S> && SocketOptions<S> 
 /// The services of a poller's world. Signals: open_signals() gives one descriptor, owned by the
 /// system, that is readable when a signal given to add_signal has arrived; take_signals() drains it
 /// and answers a set with bit (n - 1) for signal n. Children: watch_child gives a descriptor that
-/// is readable once that child may have ended; reap_child answers EAGAIN if it hasn't.
+/// is readable once that child may have ended; reap_child answers EAGAIN if it hasn't. Names:
+/// resolve() looks a name up and fills `out` with what fits of its addresses, the best one first,
+/// and says how many; at least one, else a NameError. It may block, and it alone, with
+/// thread_token(), may be called by any thread, and by several at once, while the poller exists.
 template <class S>
-concept SystemApi = requires(S& s, int number) {
+concept SystemApi = requires(S& s, int number, const char* name, uint16_t port, Family family,
+                             std::span<Endpoint> out) {
     { s.thread_token() } noexcept -> std::same_as<uintptr_t>;  // never 0; one per thread
     { s.open_signals() } -> std::same_as<Result<int>>;
     { s.add_signal(number) } -> std::same_as<Result<void>>;
@@ -1444,6 +1502,7 @@ concept SystemApi = requires(S& s, int number) {
     { s.watch_child(number) } -> std::same_as<Result<int>>;
     { s.reap_child(number) } -> std::same_as<Result<ChildStatus>>;
     { s.unwatch_child(number, number) } noexcept;  // pid, the descriptor of watch_child
+    { s.resolve(name, port, family, out) } noexcept -> std::same_as<Result<size_t>>;
     { s.abandon() } noexcept;
 };
 
@@ -3250,6 +3309,72 @@ private:
 
 }  // namespace rondo::inline RONDO_ABI::detail
 
+// ---- rondo/os/names.hpp
+
+// From names to addresses, by getaddrinfo: the one call of the system that blocks for as long as
+// somebody else takes, and that therefore is not for the loop's thread.
+
+#include <errno.h>
+#include <netdb.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <span>
+
+namespace rondo::inline RONDO_ABI::detail {
+
+/// What getaddrinfo's answer means, as a code of an Error.
+inline int name_code(int eai) noexcept {
+#ifdef EAI_ADDRFAMILY
+    if (eai == EAI_ADDRFAMILY) return no_such_address;
+#endif
+#ifdef EAI_NODATA
+    if (eai == EAI_NODATA && eai != EAI_NONAME) return no_such_address;
+#endif
+    switch (eai) {
+        case EAI_NONAME:
+            return no_such_name;
+        case EAI_AGAIN:
+            return name_server_silent;
+        case EAI_MEMORY:
+            return ENOMEM;
+        case EAI_FAMILY:
+            return EAFNOSUPPORT;
+        case EAI_SYSTEM:
+            return errno != 0 ? errno : name_server_failed;
+        default:
+            return name_server_failed;
+    }
+}
+
+/// The addresses of a name, as the system sorts them, as many as there is room for.
+/// Threads: any.
+inline Result<size_t> resolve_name(const char* name, uint16_t port, Family family,
+                                   std::span<Endpoint> out) noexcept {
+    addrinfo wanted = {};
+    wanted.ai_family = family == Family::none ? AF_UNSPEC : native_family(family);
+    wanted.ai_socktype = SOCK_STREAM;  // else each address comes once per kind
+    addrinfo* found = nullptr;
+    errno = 0;
+    if (const int failed = getaddrinfo(name, nullptr, &wanted, &found); failed != 0) {
+        return Error(name_code(failed), "resolve", name);
+    }
+    size_t count = 0;
+    for (const addrinfo* at = found; at != nullptr && count < out.size(); at = at->ai_next) {
+        SocketAddress address;
+        if (at->ai_addrlen > address.length()) continue;
+        memcpy(static_cast<void*>(address.data()), at->ai_addr, at->ai_addrlen);
+        address.length() = at->ai_addrlen;
+        const Endpoint endpoint = address.endpoint().with_port(port);
+        if (endpoint.is_ip()) out[count++] = endpoint;
+    }
+    freeaddrinfo(found);
+    if (count == 0) return Error(no_such_address, "resolve", name);
+    return count;
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
+
 // ---- rondo/os/thread_token.hpp
 
 // Which thread this is, as a number to compare: what the check "is this the loop's thread?" costs
@@ -3409,9 +3534,10 @@ using WakeChannel = PipeChannel;
 
 // ---- rondo/os/posix_system.hpp
 
-// What a loop wants from the system beside readiness: signals, the end of child processes, and who
-// the current thread is. Every poller that stands on a real kernel has one; a simulated poller
-// answers the same calls from its world (the concept SystemApi of <rondo/backend/poller.hpp>).
+// What a loop wants from the system beside readiness: signals, the end of child processes, the
+// addresses of names, and who the current thread is. Every poller that stands on a real kernel has
+// one; a simulated poller answers the same calls from its world (the concept SystemApi of
+// <rondo/backend/poller.hpp>).
 //
 // It refuses to do anything unasked: no disposition is touched before a signal is added, and no
 // child is waited for that was not named.
@@ -3446,6 +3572,15 @@ public:
     /// Never 0, and different for each two threads alive.
     /// Cost: one instruction where the compiler knows the thread pointer.
     static uintptr_t thread_token() noexcept { return detail::thread_token(); }
+
+    /// The addresses of a name by getaddrinfo, in its order, as many as `out` has room for. Family
+    /// none asks for both. Each gets `port`.
+    /// Threads: any; it blocks for as long as the name service takes.
+    /// Errors: a NameError, ENOMEM, EAFNOSUPPORT, and what the system says.
+    static Result<size_t> resolve(const char* name, uint16_t port, Family family,
+                                  std::span<Endpoint> out) noexcept {
+        return detail::resolve_name(name, port, family, out);
+    }
 
     /// The descriptor, owned by the system, that is readable when a watched signal has arrived. The
     /// same one every time.
@@ -4578,9 +4713,9 @@ private:
 
 namespace rondo::inline RONDO_ABI {
 
-/// The same number in std::generic_category().
+/// The same number in std::generic_category(); of a NameError, the errno that comes next to it.
 inline std::error_code to_error_code(const Error& error) noexcept {
-    return {error.code(), std::generic_category()};
+    return {detail::errno_of(error.code()), std::generic_category()};
 }
 
 }  // namespace rondo::inline RONDO_ABI
@@ -4809,6 +4944,82 @@ private:
 };
 
 static_assert(sizeof(void*) != 8 || sizeof(Handler<void()>) == 64, "a handler is one cache line");
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/core/outcome.hpp
+
+// Outcome<R>: what became of a job that ran elsewhere: the value that it returned, or the exception
+// that left it. It is carried back to whoever asked for the work. (A Result holds an Error, which
+// is what a call of ours has to say; an Outcome holds what a user's function did.)
+//
+// Built without exceptions there is always a value.
+
+#include <exception>
+#include <optional>
+#include <type_traits>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Move-only if R is.
+/// Threads: a value; externally synchronised.
+template <class R>
+class Outcome {
+    struct Nothing {};
+    using Value = std::conditional_t<std::is_void_v<R>, Nothing, R>;
+
+public:
+    /// Of no job: neither a value nor an exception.
+    Outcome() noexcept = default;
+
+    /// Calls `job` and keeps what it returns or throws.
+    template <class F>
+    void run(F& job) noexcept {
+#if RONDO_HAS_EXCEPTIONS
+        try {
+            keep(job);
+        } catch (...) {
+            exception_ = std::current_exception();
+        }
+#else
+        keep(job);
+#endif
+    }
+
+    /// True if the job has returned.
+    explicit operator bool() const noexcept { return value_.has_value(); }
+    /// What the job has thrown; null if nothing.
+    const std::exception_ptr& exception() const noexcept { return exception_; }
+
+    /// What the job has returned.
+    Value& operator*() noexcept {
+        RONDO_ASSERT(value_, "look whether an Outcome holds a value before you take it");
+        return *value_;
+    }
+    Value* operator->() noexcept { return &**this; }
+
+    /// What the job has returned, moved out.
+    /// Errors: throws what the job has thrown.
+    R value() {
+        if (exception_) std::rethrow_exception(exception_);
+        if constexpr (!std::is_void_v<R>) return std::move(**this);
+    }
+
+private:
+    template <class F>
+    void keep(F& job) {
+        if constexpr (std::is_void_v<R>) {
+            job();
+            value_.emplace();
+        } else {
+            value_.emplace(job());
+        }
+    }
+
+    std::optional<Value> value_;
+    std::exception_ptr exception_;
+};
 
 }  // namespace rondo::inline RONDO_ABI
 
@@ -6529,6 +6740,40 @@ private:
     uint32_t open_count_ = 0;
     uint32_t capacity_ = 0;
     uint32_t chunk_count_ = 0;
+};
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/core/work_executor.hpp
+
+// WorkExecutor: something that runs blocking or heavy work so that the loop doesn't have to. A
+// WorkerPool is one, made of threads; a simulated world has another, and a test may run the jobs by
+// hand.
+//
+// It refuses to know threads: what it promises is where the two closures are called.
+
+#include <concepts>
+
+namespace rondo::inline RONDO_ABI {
+
+/// Names one job of an executor. Tests false if it was refused; harmless once the job is gone.
+struct WorkId {
+    SlabKey key;
+
+    explicit operator bool() const noexcept { return static_cast<bool>(key); }
+    friend bool operator==(WorkId, WorkId) noexcept = default;
+};
+
+/// submit(job, done): calls job() somewhere, once, at any time; it must not touch the loop. Then
+/// calls done(Outcome<R>) on the loop's thread, never before submit has returned. An id that tests
+/// false: refused, and neither is called.
+/// cancel(id): true if the job hadn't started; then neither is called. False: it is too late, and
+/// done is still to be called, or was.
+/// Both closures are destroyed on the loop's thread. The end of an executor calls nobody.
+template <class E>
+concept WorkExecutor = requires(E& executor, WorkId id, int (*job)(), void (*done)(Outcome<int>)) {
+    { executor.submit(job, done) } -> std::same_as<WorkId>;
+    { executor.cancel(id) } -> std::same_as<bool>;
 };
 
 }  // namespace rondo::inline RONDO_ABI
@@ -10767,6 +11012,257 @@ private:
     bool full_ = false;               // at the limit of connections
     Accepting* accepting_ = nullptr;  // on_accept_ is running, and there
 };
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/resolver.hpp
+
+// Resolver: the addresses of names, without blocking the loop. The system's own lookup blocks, so
+// it runs on an executor that the user gives, usually a WorkerPool; the answer comes in a later
+// turn. A numeric address is answered without the executor.
+//
+// It refuses to cache, to merge lookups of one name, and to sort: the system does that, and its
+// configuration is the user's. A lookup that has begun can't be interrupted: after a cancel or at
+// its deadline its answer is dropped, and its worker is busy until the system gives up.
+
+#include <errno.h>
+#include <stdint.h>
+
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace rondo::inline RONDO_ABI {
+
+struct ResolveOptions {
+    Family family = Family::none;               ///< ipv4 or ipv6 alone; none: both
+    Duration deadline = Duration::seconds(30);  ///< then the answer is ETIMEDOUT
+};
+
+/// Names one lookup. Harmless once it has been answered.
+struct ResolveId {
+    SlabKey key;
+
+    explicit operator bool() const noexcept { return static_cast<bool>(key); }
+};
+
+/// What a lookup calls: addresses with the port that was given, the best one first, at least one.
+using ResolveResult = Result<std::span<const Endpoint>>;
+
+namespace detail {
+
+struct ResolveRule {
+    template <class F>
+    static constexpr bool check() {
+        constexpr bool fits = CallableWithTail<F, ResolveResult>;
+        static_assert(fits, "an answer is called as f(rondo::ResolveResult)");
+        return fits;
+    }
+};
+
+/// What a lookup brings back from the other thread.
+struct Resolved {
+    static constexpr size_t most = 32;
+    Error error;
+    size_t count = 0;
+    Endpoint endpoints[most];
+};
+
+/// The endpoint of a numeric address; "none" if it isn't one.
+inline Endpoint numeric_endpoint(std::string_view name, uint16_t port) noexcept {
+    if (name == "*") return {};
+    const bool v6 = name.find(':') != name.npos;
+    Text<280> text;
+    text.append(v6 ? "[" : "").append(name).append(v6 ? "]:" : ":").append_unsigned(port);
+    const auto at = Endpoint::parse(text);
+    return at ? *at : Endpoint();
+}
+
+}  // namespace detail
+
+/// Neither copied nor moved: its lookups point at it.
+/// Lifetime: must not outlive the loop, nor the executor. Its end cancels all lookups. An answer
+/// may destroy it.
+/// Threads: loop thread.
+template <class Loop, WorkExecutor Executor>
+class Resolver {
+public:
+    using M = typename Loop::MemoryPolicy;
+    using Handler = CheckedHandler<void(ResolveResult), detail::ResolveRule, M>;
+
+    Resolver(Loop& loop, Executor& executor) noexcept : loop_(loop), executor_(executor) {}
+    Resolver(const Resolver&) = delete;
+    Resolver& operator=(const Resolver&) = delete;
+    ~Resolver();
+
+    /// Looks `name` up and calls `f(ResolveResult)` once, in a later turn: with at most 32
+    /// addresses, or with what the system says (see NameError), or ETIMEDOUT.
+    /// Lifetime: the addresses live until f returns.
+    /// Errors: EINVAL for a name that is empty or holds a NUL, ENAMETOOLONG above 253 bytes, EAGAIN
+    /// if the executor refuses, ENOMEM; f is not called then.
+    Result<ResolveId> resolve(std::string_view name, uint16_t port, const ResolveOptions& options,
+                              Handler f);
+    Result<ResolveId> resolve(std::string_view name, uint16_t port, Handler f) {
+        return resolve(name, port, ResolveOptions(), std::move(f));
+    }
+
+    /// True if it hadn't been answered; f isn't called any more.
+    bool cancel(ResolveId id) noexcept;
+
+    /// Lookups that haven't been answered.
+    size_t pending() const noexcept { return lookups_.size(); }
+
+private:
+    static constexpr size_t name_max = 253;
+
+    struct Lookup {
+        Handler f;
+        Error timed_out;   // tells the name
+        Endpoint numeric;  // what it was asked for, if that is an address
+        TimerId timer;     // its deadline; of a numeric one, its turn
+        WorkId work;
+    };
+    // What a late answer finds when the resolver has gone. Answers live on the loop's thread.
+    struct Anchor {
+        Resolver* resolver;
+        size_t answers = 1;
+    };
+    struct Job {
+        typename Loop::Poller::System* system;
+        Text<name_max + 1> name;
+        uint16_t port;
+        Family family;
+
+        detail::Resolved operator()() const noexcept {
+            detail::Resolved found;
+            const auto count = system->resolve(name.c_str(), port, family, found.endpoints);
+            found.error = count.error();
+            if (count) found.count = *count;
+            return found;
+        }
+    };
+    struct Answer {
+        Anchor* anchor;
+        SlabKey key;
+
+        Answer(Anchor& at, SlabKey of) noexcept : anchor(&at), key(of) { ++at.answers; }
+        Answer(Answer&& other) noexcept
+            : anchor(std::exchange(other.anchor, nullptr)), key(other.key) {}
+        Answer& operator=(Answer&&) = delete;
+        ~Answer() { leave(anchor); }
+        void operator()(Outcome<detail::Resolved> outcome) const {
+            Resolver* const resolver = anchor->resolver;
+            if (resolver == nullptr) return;
+            const std::span<const Endpoint> found(outcome->endpoints, outcome->count);
+            if (outcome->error) return resolver->answer(key, outcome->error);
+            resolver->answer(key, found);
+        }
+    };
+
+    static void leave(Anchor* anchor) noexcept {
+        if (anchor != nullptr && --anchor->answers == 0) {
+            M::release(anchor, sizeof(Anchor), alignof(Anchor));
+        }
+    }
+    bool ready() noexcept {
+        if (anchor_ != nullptr) return true;
+        void* const memory = M::allocate(sizeof(Anchor), alignof(Anchor));
+        if (memory != nullptr) anchor_ = ::new (memory) Anchor{this};
+        return anchor_ != nullptr;
+    }
+
+    int begin(SlabKey key, std::string_view name, uint16_t port, const ResolveOptions& options);
+    void answer(SlabKey key, ResolveResult result);
+    void expired(SlabKey key);
+
+    Loop& loop_;
+    Executor& executor_;
+    Slab<Lookup, M> lookups_;
+    Anchor* anchor_ = nullptr;
+};
+
+template <class Loop, WorkExecutor Executor>
+Resolver<Loop, Executor>::~Resolver() {
+    if (anchor_ != nullptr) anchor_->resolver = nullptr;
+    lookups_.for_each([this](SlabKey key, Lookup&) { cancel({key}); });
+    leave(anchor_);
+}
+
+template <class Loop, WorkExecutor Executor>
+Result<ResolveId> Resolver<Loop, Executor>::resolve(std::string_view name, uint16_t port,
+                                                    const ResolveOptions& options, Handler f) {
+    RONDO_ASSERT(options.family != Family::unix_path, "names have IPv4 and IPv6 addresses only");
+    if (name.empty() || name.find('\0') != name.npos) return Error(EINVAL, "resolve", name);
+    if (name.size() > name_max) return Error(ENAMETOOLONG, "resolve", name);
+    if (!f || !ready()) return Error(ENOMEM, "resolve", name);
+    const SlabKey key = lookups_.insert();
+    if (!key) return Error(ENOMEM, "resolve", name);
+    Lookup& lookup = *lookups_.find(key);
+    lookup.f = std::move(f);
+    lookup.timed_out = Error(ETIMEDOUT, "resolve", name);
+    lookup.numeric = detail::numeric_endpoint(name, port);
+    if (const int code = begin(key, name, port, options); code != 0) {
+        cancel({key});
+        return Error(code, "resolve", name);
+    }
+    return ResolveId{key};
+}
+
+// 0, or why it can't.
+template <class Loop, WorkExecutor Executor>
+int Resolver<Loop, Executor>::begin(SlabKey key, std::string_view name, uint16_t port,
+                                    const ResolveOptions& options) {
+    Lookup& lookup = *lookups_.find(key);
+    if (lookup.numeric) {
+        const Family family = lookup.numeric.family();
+        const bool wanted = options.family == Family::none || options.family == family;
+        lookup.timer = loop_.at(Instant(), [this, key, wanted] {
+            const Endpoint at = lookups_.find(key)->numeric;
+            if (wanted) return answer(key, std::span(&at, 1));
+            const Text<120> text = at.text();
+            answer(key, Error(no_such_address, "resolve", text));
+        });
+        return lookup.timer ? 0 : ENOMEM;
+    }
+    if (options.deadline != never) {
+        lookup.timer = loop_.after(options.deadline, [this, key] { expired(key); });
+        if (!lookup.timer) return ENOMEM;
+    }
+    Job job{&loop_.poller().system(), Text<name_max + 1>(name), port, options.family};
+    lookup.work = executor_.submit(std::move(job), Answer(*anchor_, key));
+    return lookup.work ? 0 : EAGAIN;
+}
+
+template <class Loop, WorkExecutor Executor>
+bool Resolver<Loop, Executor>::cancel(ResolveId id) noexcept {
+    Lookup* const lookup = lookups_.find(id.key);
+    if (lookup == nullptr) return false;
+    if (lookup->timer) loop_.cancel(lookup->timer);
+    const WorkId work = lookup->work;
+    const Handler f = std::move(lookup->f);  // destroyed last: what it captures may own this
+    lookups_.erase(id.key);
+    if (work) executor_.cancel(work);
+    return true;
+}
+
+// The last that is done with the resolver: f may destroy it.
+template <class Loop, WorkExecutor Executor>
+void Resolver<Loop, Executor>::answer(SlabKey key, ResolveResult result) {
+    Lookup* const lookup = lookups_.find(key);
+    if (lookup == nullptr) return;
+    if (lookup->timer) loop_.cancel(lookup->timer);
+    Handler f = std::move(lookup->f);
+    lookups_.erase(key);
+    f(std::move(result));
+}
+
+template <class Loop, WorkExecutor Executor>
+void Resolver<Loop, Executor>::expired(SlabKey key) {
+    const Lookup& lookup = *lookups_.find(key);
+    const Error late = lookup.timed_out;
+    executor_.cancel(lookup.work);
+    answer(key, late);
+}
 
 }  // namespace rondo::inline RONDO_ABI
 

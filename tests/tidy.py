@@ -47,9 +47,9 @@ OF_THE_SYSTEM = re.compile(r"(sys|netinet|arpa|net|linux)/|(unistd|poll|fcntl|si
 WITHOUT_SYSTEM = {"config", "core", "loop", "net", "sim"}
 
 # Which system or compiler it is, only config/platform.hpp asks. Elsewhere `#if` has its place in os/
-# (what a system's header defines), in a poller, and in the one header that throws; and
+# (what a system's header defines), in a poller, and in the headers that throw and catch; and
 # RONDO_TRACE_LOCATIONS, which is no platform, may be asked anywhere.
-CONDITIONAL_ALLOWED = re.compile(r"(config|os|compat)/|backend/\w+_poller\.hpp$|core/raise\.hpp$")
+CONDITIONAL_ALLOWED = re.compile(r"(config|os|compat)/|backend/\w+_poller\.hpp$|core/(raise|outcome)\.hpp$")
 IDENTITY = re.compile(r"__(linux|APPLE|\w+BSD|DragonFly|sun|unix|GNUC|clang|GLIBC)_*\b|_WIN32|_MSC_VER")
 
 # Opening comments that are longer than a few lines for a reason.
@@ -58,7 +58,7 @@ LONG_OPENING = {"backend/poller.hpp", "loop/event_loop.hpp"}
 # Words of C++ that have no place in the library, and where they do.
 BANNED_CODE = {
     "throw": {"core/raise.hpp"},
-    "try": set(),
+    "try": {"core/outcome.hpp"},
     "virtual": set(),
     "dynamic_cast": set(),
     "typeid": set(),

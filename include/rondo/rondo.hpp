@@ -25,6 +25,8 @@
 #include <rondo/core/io_result.hpp>
 #include <rondo/core/ip_text.hpp>
 #include <rondo/core/memory.hpp>
+#include <rondo/core/name_error.hpp>
+#include <rondo/core/outcome.hpp>
 #include <rondo/core/pool.hpp>
 #include <rondo/core/post_queue.hpp>
 #include <rondo/core/raise.hpp>
@@ -39,6 +41,7 @@
 #include <rondo/core/time.hpp>
 #include <rondo/core/timer_heap.hpp>
 #include <rondo/core/timer_order.hpp>
+#include <rondo/core/work_executor.hpp>
 #include <rondo/loop/children.hpp>
 #include <rondo/loop/descriptors.hpp>
 #include <rondo/loop/dispatch.hpp>
@@ -64,6 +67,7 @@
 #include <rondo/net/connector.hpp>
 #include <rondo/net/framing.hpp>
 #include <rondo/net/listener.hpp>
+#include <rondo/net/resolver.hpp>
 #include <rondo/net/server.hpp>
 #include <rondo/net/transport.hpp>
 #include <rondo/net/udp_options.hpp>
@@ -72,6 +76,7 @@
 #include <rondo/os/child_watch.hpp>
 #include <rondo/os/clock.hpp>
 #include <rondo/os/fd.hpp>
+#include <rondo/os/names.hpp>
 #include <rondo/os/posix_sockets.hpp>
 #include <rondo/os/posix_system.hpp>
 #include <rondo/os/signal_hub.hpp>

@@ -3,6 +3,7 @@
 // where it is instantiated. Nothing here is ever linked or run.
 
 #include <rondo/rondo.hpp>
+#include <rondo/thread/worker_pool.hpp>
 
 #include <csignal>
 #include <string_view>
@@ -20,6 +21,9 @@ template class rondo::Connection<Loop>;
 template class rondo::Server<Loop>;
 template class rondo::Connector<Loop>;
 template class rondo::UdpSocket<Loop>;
+template class rondo::WorkerPool<Loop>;
+template class rondo::Resolver<Loop, rondo::WorkerPool<Loop>>;
+template class rondo::Outcome<int>;
 
 // The member templates, which the two lines above leave out, with closures that fit and one that
 // doesn't.
@@ -81,6 +85,11 @@ void rondo_lint(Loop& loop, int fd, int pid) {
     });
     udp.on_error([&](const rondo::Error& error) { count += error.code(); });
     udp.bind(rondo::Endpoint::ipv4_loopback(0)).value();
+    rondo::WorkerPool pool(loop);
+    pool.cancel(pool.submit([] { return 1; }, [&](rondo::Outcome<int> got) { count += *got; }));
+    rondo::Resolver resolver(loop, pool);
+    const auto asked = resolver.resolve("localhost", 80, [&] { ++count; });
+    if (!asked) count = 0;
     loop.dump([&](std::string_view line) { count += static_cast<int>(line.size()); });
     loop.run();
 }

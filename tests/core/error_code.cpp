@@ -13,6 +13,12 @@ TEST_CASE("an error becomes a std::error_code that compares with std::errc", "[e
     CHECK(code.category() == std::generic_category());
 }
 
+TEST_CASE("a NameError becomes the errno that comes next to it", "[error]") {
+    using rondo::to_error_code;
+    CHECK(to_error_code(rondo::Error(rondo::no_such_name, "resolve")).value() == ENXIO);
+    CHECK(to_error_code(rondo::Error(rondo::name_server_silent, "resolve")).value() == EAGAIN);
+}
+
 TEST_CASE("no error becomes a std::error_code that tests false", "[error]") {
     CHECK_FALSE(rondo::to_error_code(rondo::Error()));
 }

@@ -77,6 +77,9 @@ struct ArchetypeSystem {
     Result<int> watch_child(int) { return -1; }
     Result<ChildStatus> reap_child(int) { return ChildStatus(); }
     void unwatch_child(int, int) noexcept {}
+    Result<size_t> resolve(const char*, uint16_t, Family, std::span<Endpoint>) noexcept {
+        return Error(no_such_name, "resolve");
+    }
     void abandon() noexcept {}
 };
 

@@ -7,6 +7,7 @@
 #include <pthread.h>
 
 #include <rondo/core/child_status.hpp>
+#include <rondo/core/endpoint.hpp>
 #include <rondo/core/result.hpp>
 
 #include "manual_world.hpp"
@@ -54,6 +55,21 @@ public:
     void unwatch_child(int pid, int fd) noexcept {
         world_->child_fds.erase(pid);
         world_->close(fd);
+    }
+
+    /// Answers what the world's `hosts` say.
+    Result<size_t> resolve(const char* name, uint16_t port, Family family,
+                           std::span<Endpoint> out) noexcept {
+        const auto known = world_->hosts.find(name);
+        if (known == world_->hosts.end()) return Error(no_such_name, "resolve", name);
+        size_t count = 0;
+        for (const Endpoint& at : known->second) {
+            if (count == out.size()) break;
+            if (family != Family::none && at.family() != family) continue;
+            out[count++] = at.with_port(port);
+        }
+        if (count == 0) return Error(no_such_address, "resolve", name);
+        return count;
     }
 
     void abandon() noexcept {

@@ -124,6 +124,10 @@ public:
         }
     }
 
+    // Names: what resolve() answers.
+
+    std::map<std::string, std::vector<Endpoint>, std::less<>> hosts;
+
     // What happened.
 
     const ManualCounters& counters() const { return counters_; }

@@ -166,9 +166,13 @@ concept SocketApi = SocketLifecycle<S> && SocketTransfer<S> && SocketOptions<S> 
 /// The services of a poller's world. Signals: open_signals() gives one descriptor, owned by the
 /// system, that is readable when a signal given to add_signal has arrived; take_signals() drains it
 /// and answers a set with bit (n - 1) for signal n. Children: watch_child gives a descriptor that
-/// is readable once that child may have ended; reap_child answers EAGAIN if it hasn't.
+/// is readable once that child may have ended; reap_child answers EAGAIN if it hasn't. Names:
+/// resolve() looks a name up and fills `out` with what fits of its addresses, the best one first,
+/// and says how many; at least one, else a NameError. It may block, and it alone, with
+/// thread_token(), may be called by any thread, and by several at once, while the poller exists.
 template <class S>
-concept SystemApi = requires(S& s, int number) {
+concept SystemApi = requires(S& s, int number, const char* name, uint16_t port, Family family,
+                             std::span<Endpoint> out) {
     { s.thread_token() } noexcept -> std::same_as<uintptr_t>;  // never 0; one per thread
     { s.open_signals() } -> std::same_as<Result<int>>;
     { s.add_signal(number) } -> std::same_as<Result<void>>;
@@ -177,6 +181,7 @@ concept SystemApi = requires(S& s, int number) {
     { s.watch_child(number) } -> std::same_as<Result<int>>;
     { s.reap_child(number) } -> std::same_as<Result<ChildStatus>>;
     { s.unwatch_child(number, number) } noexcept;  // pid, the descriptor of watch_child
+    { s.resolve(name, port, family, out) } noexcept -> std::same_as<Result<size_t>>;
     { s.abandon() } noexcept;
 };
 

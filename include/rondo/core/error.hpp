@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include <rondo/config/version.hpp>
+#include <rondo/core/name_error.hpp>
 #include <rondo/core/text.hpp>
 
 namespace rondo::inline RONDO_ABI {
@@ -40,7 +41,7 @@ public:
         return {code, call, object.view()};
     }
 
-    /// The errno value; 0 when there is no error.
+    /// The errno value, or a NameError, which is negative; 0 when there is no error.
     constexpr int code() const noexcept { return code_; }
     /// The call that failed, such as "epoll_ctl".
     constexpr const char* call() const noexcept { return call_; }
@@ -56,6 +57,7 @@ public:
         text.append(call_);
         if (object_[0] != '\0') text.append(" ").append(object());
         text.append(": ");
+        if (code_ < 0) return text.append(detail::name_reason(code_)), text;
         const size_t reason_at = text.size();
         char buffer[96] = "";
         text.append(reason(strerror_r(code_, buffer, sizeof buffer), buffer));
@@ -75,7 +77,7 @@ private:
 
 static_assert(sizeof(void*) != 8 || sizeof(Error) == 64, "an Error is one cache line");
 
-/// Two errors are equal if the system's number is the same.
+/// Two errors are equal if the code is the same.
 constexpr bool operator==(const Error& a, const Error& b) noexcept { return a.code() == b.code(); }
 /// `error == EADDRINUSE`.
 constexpr bool operator==(const Error& error, int code) noexcept { return error.code() == code; }

@@ -8,9 +8,9 @@
 
 namespace rondo::inline RONDO_ABI {
 
-/// The same number in std::generic_category().
+/// The same number in std::generic_category(); of a NameError, the errno that comes next to it.
 inline std::error_code to_error_code(const Error& error) noexcept {
-    return {error.code(), std::generic_category()};
+    return {detail::errno_of(error.code()), std::generic_category()};
 }
 
 }  // namespace rondo::inline RONDO_ABI

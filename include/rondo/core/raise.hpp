@@ -23,7 +23,7 @@ namespace rondo::inline RONDO_ABI::detail {
 #if RONDO_HAS_EXCEPTIONS
     Text<192> what(error.call());
     if (!error.object().empty()) what.append(" ").append(error.object());
-    throw std::system_error(error.code(), std::generic_category(), what.c_str());
+    throw std::system_error(detail::errno_of(error.code()), std::generic_category(), what.c_str());
 #else
     fprintf(stderr, "rondo: %s; check the Result before you take its value\n",
             error.message().c_str());

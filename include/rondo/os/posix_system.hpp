@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
-// What a loop wants from the system beside readiness: signals, the end of child processes, and who
-// the current thread is. Every poller that stands on a real kernel has one; a simulated poller
-// answers the same calls from its world (the concept SystemApi of <rondo/backend/poller.hpp>).
+// What a loop wants from the system beside readiness: signals, the end of child processes, the
+// addresses of names, and who the current thread is. Every poller that stands on a real kernel has
+// one; a simulated poller answers the same calls from its world (the concept SystemApi of
+// <rondo/backend/poller.hpp>).
 //
 // It refuses to do anything unasked: no disposition is touched before a signal is added, and no
 // child is waited for that was not named.
@@ -15,6 +16,7 @@
 #include <rondo/core/memory.hpp>
 #include <rondo/core/result.hpp>
 #include <rondo/os/child_watch.hpp>
+#include <rondo/os/names.hpp>
 #include <rondo/os/signal_watch.hpp>
 #include <rondo/os/thread_token.hpp>
 #include <rondo/os/wake_channel.hpp>
@@ -46,6 +48,15 @@ public:
     /// Never 0, and different for each two threads alive.
     /// Cost: one instruction where the compiler knows the thread pointer.
     static uintptr_t thread_token() noexcept { return detail::thread_token(); }
+
+    /// The addresses of a name by getaddrinfo, in its order, as many as `out` has room for. Family
+    /// none asks for both. Each gets `port`.
+    /// Threads: any; it blocks for as long as the name service takes.
+    /// Errors: a NameError, ENOMEM, EAFNOSUPPORT, and what the system says.
+    static Result<size_t> resolve(const char* name, uint16_t port, Family family,
+                                  std::span<Endpoint> out) noexcept {
+        return detail::resolve_name(name, port, family, out);
+    }
 
     /// The descriptor, owned by the system, that is readable when a watched signal has arrived. The
     /// same one every time.
