@@ -9513,6 +9513,9 @@ public:
     /// `reason`, an errno value.
     void abort(int reason = ECONNABORTED);
 
+    /// For an on_data that takes its bytes message by message: so many of them are used, whatever
+    /// comes of the next. One that throws without having said so has used them all.
+    void used(size_t bytes) noexcept { used_ = bytes; }
     /// For an on_data that takes its bytes message by message: false when the next one should wait
     /// or is no longer wanted, because the connection was paused, closed, or is full of replies.
     /// What on_data hasn't used then is shown again when it is time, or dropped.
@@ -9597,6 +9600,7 @@ private:
     SendQueue<M> queue_;
     std::span<const std::byte> borrowed_;  // behind the queue: bytes that on_data is looking at
     std::span<const std::byte> shown_;     // what on_data is looking at
+    size_t used_ = 0;                      // of what it is looking at
     Buffer<M> rest_;                       // what it has left
     ConnectionCounters counters_;
     Instant read_since_;                    // it has been reading, and nothing came
@@ -9925,31 +9929,33 @@ struct Connection<Loop, State, T>::Running {
 };
 
 /// While on_data looks at bytes. Those of them that it sends need not be copied, those that it
-/// doesn't use are kept. If it throws it has used them all.
+/// doesn't use are kept. What it leaves when it throws is shown again.
 template <class Loop, class State, class T>
 struct Connection<Loop, State, T>::Shown {
     Connection& self;
     const std::span<const std::byte> bytes;
     const bool kept;  // they are in rest_
-    size_t used;
+    bool returned = false;
 
     explicit Shown(Connection& connection, std::span<const std::byte> fresh) noexcept
         : self(connection),
           bytes(connection.rest_.empty() ? fresh : connection.rest_.data()),
-          kept(!connection.rest_.empty()),
-          used(bytes.size()) {
+          kept(!connection.rest_.empty()) {
         self.shown_ = bytes;
+        self.used_ = bytes.size();
     }
     Shown(const Shown&) = delete;
     Shown& operator=(const Shown&) = delete;
     ~Shown() {
         self.shown_ = {};
         self.keep_borrowed();
+        const size_t used = self.used_;
         if (kept) {
             self.rest_.consume(used);
         } else if (used < bytes.size() && !self.rest_.append(bytes.subspan(used))) {
             self.die(ENOMEM, "read");
         }
+        self.show_again_ |= !returned && used < bytes.size();
     }
 };
 
@@ -10241,9 +10247,9 @@ void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
     if (!rest_.empty() && !rest_.append(fresh)) return die(ENOMEM, "read");
     {
         Shown shown(*this, fresh);
-        if (group_.data_) shown.used = group_.data_(*this, shown.bytes);
-        RONDO_ASSERT(shown.used <= shown.bytes.size(),
-                     "on_data has used more bytes than it was shown");
+        if (group_.data_) used_ = group_.data_(*this, shown.bytes);
+        RONDO_ASSERT(used_ <= shown.bytes.size(), "on_data has used more bytes than it was shown");
+        shown.returned = true;
         write_out();
     }
     mark(options().pause_if_full);
@@ -10625,19 +10631,16 @@ private:
 // ---- rondo/net/framing.hpp
 
 // Framing: turns a handler of messages into one of bytes, for Connections::on_data. A message ends
-// with a delimiter, or begins with its length.
+// with a delimiter, or begins with its length:
 //
 //     server.on_data(rondo::delimited("\n", [](auto& connection, std::string_view line) { ... }));
-//     server.on_data(rondo::length_prefixed<4>(
-//         [](auto& connection, std::span<const std::byte> message) { ... }));
 //
 // Nothing is copied: a message is shown where it was received, and one that isn't complete stays
-// with the connection. When its handler pauses or closes the connection, or has sent more than the
-// peer takes, the messages that have come with it wait or are dropped, as bytes would be.
+// with the connection. While that is paused, closed or full of replies, further messages wait or
+// are dropped, as bytes would be. A handler that throws has had its message; the next come later.
 //
-// It refuses to keep anything per connection, so a message is limited: one that is longer than
-// `longest` ends the connection with EMSGSIZE. ConnectionOptions::unconsumed_max must be larger by
-// what one read may bring, 256 KiB.
+// It refuses to keep anything per connection, so messages have a limit, above which the connection
+// ends with EMSGSIZE. ConnectionOptions::unconsumed_max must exceed it by one read, 256 KiB.
 
 #include <errno.h>
 #include <stddef.h>
@@ -10677,6 +10680,7 @@ public:
             } else if (whole) {
                 const std::string_view message = text.substr(used, end - used);
                 used = end + delimiter_.size();
+                connection.used(used);
                 f_(connection, message);
                 continue;
             }
@@ -10725,6 +10729,7 @@ public:
             if (bytes.size() - used - Width < length) break;
             const auto message = bytes.subspan(used + Width, static_cast<size_t>(length));
             used += Width + message.size();
+            connection.used(used);
             f_(connection, message);
         }
         return used;

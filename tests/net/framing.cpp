@@ -84,6 +84,30 @@ KERNEL_CASE("messages after a close aren't told", "[framing]") {
     REQUIRE(reader.reason == 0);
 }
 
+KERNEL_CASE("a handler that throws loses no other message", "[framing]") {
+    const bool prefixed = GENERATE(false, true);
+    Reader<TestType> reader;
+    const auto take = [&](std::string_view message) {
+        reader.messages.emplace_back(message);
+        if (message == "b") throw Thrown();
+    };
+    if (prefixed) {
+        reader.group.on_data(length_prefixed<1>(
+            [&](auto&, std::span<const std::byte> message) { take(text_of(message)); }));
+    } else {
+        reader.group.on_data(
+            delimited("\n", [&](auto&, std::string_view message) { take(message); }));
+    }
+    reader.open();
+    reader.peer_sends(prefixed ? "\1a\1b\1c\7par" : "a\nb\nc\npar");
+    CHECK_THROWS_AS(reader.turns(), Thrown);
+    reader.turns();
+    CHECK(reader.messages == Messages{"a", "b", "c"});
+    reader.peer_sends(prefixed ? "tial" : "tial\n");
+    reader.turns();
+    CHECK(reader.messages == Messages{"a", "b", "c", "partial"});
+}
+
 TEST_CASE("messages wait while the replies to earlier ones do", "[framing]") {
     Reader<ManualPoller> reader({.high_water = 1000, .low_water = 0});
     reader.rig.world().set_capacity(1500);

@@ -87,6 +87,9 @@ public:
     /// `reason`, an errno value.
     void abort(int reason = ECONNABORTED);
 
+    /// For an on_data that takes its bytes message by message: so many of them are used, whatever
+    /// comes of the next. One that throws without having said so has used them all.
+    void used(size_t bytes) noexcept { used_ = bytes; }
     /// For an on_data that takes its bytes message by message: false when the next one should wait
     /// or is no longer wanted, because the connection was paused, closed, or is full of replies.
     /// What on_data hasn't used then is shown again when it is time, or dropped.
@@ -171,6 +174,7 @@ private:
     SendQueue<M> queue_;
     std::span<const std::byte> borrowed_;  // behind the queue: bytes that on_data is looking at
     std::span<const std::byte> shown_;     // what on_data is looking at
+    size_t used_ = 0;                      // of what it is looking at
     Buffer<M> rest_;                       // what it has left
     ConnectionCounters counters_;
     Instant read_since_;                    // it has been reading, and nothing came

@@ -32,31 +32,33 @@ struct Connection<Loop, State, T>::Running {
 };
 
 /// While on_data looks at bytes. Those of them that it sends need not be copied, those that it
-/// doesn't use are kept. If it throws it has used them all.
+/// doesn't use are kept. What it leaves when it throws is shown again.
 template <class Loop, class State, class T>
 struct Connection<Loop, State, T>::Shown {
     Connection& self;
     const std::span<const std::byte> bytes;
     const bool kept;  // they are in rest_
-    size_t used;
+    bool returned = false;
 
     explicit Shown(Connection& connection, std::span<const std::byte> fresh) noexcept
         : self(connection),
           bytes(connection.rest_.empty() ? fresh : connection.rest_.data()),
-          kept(!connection.rest_.empty()),
-          used(bytes.size()) {
+          kept(!connection.rest_.empty()) {
         self.shown_ = bytes;
+        self.used_ = bytes.size();
     }
     Shown(const Shown&) = delete;
     Shown& operator=(const Shown&) = delete;
     ~Shown() {
         self.shown_ = {};
         self.keep_borrowed();
+        const size_t used = self.used_;
         if (kept) {
             self.rest_.consume(used);
         } else if (used < bytes.size() && !self.rest_.append(bytes.subspan(used))) {
             self.die(ENOMEM, "read");
         }
+        self.show_again_ |= !returned && used < bytes.size();
     }
 };
 
@@ -348,9 +350,9 @@ void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
     if (!rest_.empty() && !rest_.append(fresh)) return die(ENOMEM, "read");
     {
         Shown shown(*this, fresh);
-        if (group_.data_) shown.used = group_.data_(*this, shown.bytes);
-        RONDO_ASSERT(shown.used <= shown.bytes.size(),
-                     "on_data has used more bytes than it was shown");
+        if (group_.data_) used_ = group_.data_(*this, shown.bytes);
+        RONDO_ASSERT(used_ <= shown.bytes.size(), "on_data has used more bytes than it was shown");
+        shown.returned = true;
         write_out();
     }
     mark(options().pause_if_full);

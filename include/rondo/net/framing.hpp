@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 // Framing: turns a handler of messages into one of bytes, for Connections::on_data. A message ends
-// with a delimiter, or begins with its length.
+// with a delimiter, or begins with its length:
 //
 //     server.on_data(rondo::delimited("\n", [](auto& connection, std::string_view line) { ... }));
-//     server.on_data(rondo::length_prefixed<4>(
-//         [](auto& connection, std::span<const std::byte> message) { ... }));
 //
 // Nothing is copied: a message is shown where it was received, and one that isn't complete stays
-// with the connection. When its handler pauses or closes the connection, or has sent more than the
-// peer takes, the messages that have come with it wait or are dropped, as bytes would be.
+// with the connection. While that is paused, closed or full of replies, further messages wait or
+// are dropped, as bytes would be. A handler that throws has had its message; the next come later.
 //
-// It refuses to keep anything per connection, so a message is limited: one that is longer than
-// `longest` ends the connection with EMSGSIZE. ConnectionOptions::unconsumed_max must be larger by
-// what one read may bring, 256 KiB.
+// It refuses to keep anything per connection, so messages have a limit, above which the connection
+// ends with EMSGSIZE. ConnectionOptions::unconsumed_max must exceed it by one read, 256 KiB.
 
 #include <errno.h>
 #include <stddef.h>
@@ -56,6 +53,7 @@ public:
             } else if (whole) {
                 const std::string_view message = text.substr(used, end - used);
                 used = end + delimiter_.size();
+                connection.used(used);
                 f_(connection, message);
                 continue;
             }
@@ -104,6 +102,7 @@ public:
             if (bytes.size() - used - Width < length) break;
             const auto message = bytes.subspan(used + Width, static_cast<size_t>(length));
             used += Width + message.size();
+            connection.used(used);
             f_(connection, message);
         }
         return used;
