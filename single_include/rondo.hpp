@@ -606,12 +606,14 @@ namespace rondo::inline RONDO_ABI::detail {
 #define RONDO_HAS_EPOLL 1
 #define RONDO_HAS_EVENTFD 1
 #define RONDO_HAS_PIDFD 1
+#define RONDO_HAS_AFFINITY 1
 #define RONDO_HAS_ABSTRACT_UNIX 1
 #define RONDO_HAS_MMSG 1
 #else
 #define RONDO_HAS_EPOLL 0
 #define RONDO_HAS_EVENTFD 0
 #define RONDO_HAS_PIDFD 0
+#define RONDO_HAS_AFFINITY 0
 #define RONDO_HAS_ABSTRACT_UNIX 0
 #define RONDO_HAS_MMSG 0
 #endif
@@ -1464,6 +1466,7 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
     { s.set_mark(fd, mark) } -> std::same_as<Result<void>>;
     { s.set_non_blocking(fd, on) } -> std::same_as<Result<void>>;
     { s.set_broadcast(fd, on) } -> std::same_as<Result<void>>;
+    { s.listens(fd) } -> std::same_as<Result<bool>>;  // a stream socket that accepts
 };
 
 /// Multicast. An interface is named by its index; 0 leaves the choice to the system. A group's port
@@ -1503,6 +1506,8 @@ concept SystemApi = requires(S& s, int number, const char* name, uint16_t port, 
     { s.reap_child(number) } -> std::same_as<Result<ChildStatus>>;
     { s.unwatch_child(number, number) } noexcept;  // pid, the descriptor of watch_child
     { s.resolve(name, port, family, out) } noexcept -> std::same_as<Result<size_t>>;
+    { s.pin_thread(number) } -> std::same_as<Result<void>>;  // the calling one, to a processor
+    { s.inherited_fds() } -> std::same_as<Result<int>>;      // how many, from descriptor 3 on
     { s.abandon() } noexcept;
 };
 
@@ -2213,6 +2218,20 @@ public:
         const int wanted = on ? flags | O_NONBLOCK : flags & ~O_NONBLOCK;
         if (wanted == flags || fcntl(fd, F_SETFL, wanted) == 0) return {};
         return Error::on_fd(errno, "fcntl F_SETFL", fd);
+    }
+
+    /// Whether it is a stream socket that listens.
+    static Result<bool> listens(int fd) noexcept {
+        int value = 0;
+        socklen_t length = sizeof value;
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length) != 0) {
+            return Error::on_fd(errno, "get SO_TYPE", fd);
+        }
+        if (value != SOCK_STREAM) return false;
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) != 0) {
+            return Error::on_fd(errno, "get SO_ACCEPTCONN", fd);
+        }
+        return value != 0;
     }
 
     /// The error that is pending on the socket, which this call takes away; 0: none. A descriptor
@@ -3375,6 +3394,95 @@ inline Result<size_t> resolve_name(const char* name, uint16_t port, Family famil
 
 }  // namespace rondo::inline RONDO_ABI::detail
 
+// ---- rondo/os/inherited_fds.hpp
+
+// Sockets that the service manager opened for this process (sd_listen_fds(3)): LISTEN_FDS of them,
+// from descriptor 3 on, if LISTEN_PID is this process.
+//
+// It refuses to change the environment unless it is told to, since that is the process' own.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+namespace rondo::inline RONDO_ABI::detail {
+
+inline constexpr int inherited_first = 3;
+
+// Digits only; -1: anything else.
+inline long number_in_environment(const char* name) noexcept {
+    const char* text = getenv(name);
+    if (text == nullptr || *text < '0' || *text > '9') return -1;
+    char* end = nullptr;
+    errno = 0;
+    const long value = strtol(text, &end, 10);
+    return *end == '\0' && errno == 0 ? value : -1;
+}
+
+inline Result<int> inherited_fds() noexcept {
+    if (getenv("LISTEN_FDS") == nullptr) return 0;
+    if (number_in_environment("LISTEN_PID") != getpid()) return 0;
+    const long count = number_in_environment("LISTEN_FDS");
+    if (count < 0 || count > INT_MAX - inherited_first) return Error(EINVAL, "LISTEN_FDS");
+    for (int fd = inherited_first; fd < inherited_first + static_cast<int>(count); ++fd) {
+        const int flags = fcntl(fd, F_GETFD);
+        if (flags < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) != 0) {
+            return Error::on_fd(errno, "LISTEN_FDS", fd);
+        }
+        const int status = fcntl(fd, F_GETFL);
+        if (status < 0 || fcntl(fd, F_SETFL, status | O_NONBLOCK) != 0) {
+            return Error::on_fd(errno, "LISTEN_FDS", fd);
+        }
+    }
+    return static_cast<int>(count);
+}
+
+inline void forget_inherited_fds() noexcept {
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
+
+// ---- rondo/os/pin_thread.hpp
+
+// Binds the calling thread to one processor. It counts among the processors that the thread may run
+// on, so that a container with the processors 4 to 7 has the numbers 0 to 3.
+//
+// It refuses to choose a processor, and to bind any other thread.
+
+#include <errno.h>
+#include <pthread.h>
+#include <sched.h>
+
+namespace rondo::inline RONDO_ABI::detail {
+
+inline Result<void> pin_thread(int cpu) noexcept {
+    if (cpu < 0) return Error(EINVAL, "pin_thread");
+#if RONDO_HAS_AFFINITY
+    cpu_set_t allowed;
+    const int asked = pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed);
+    if (asked != 0) return Error(asked, "pthread_getaffinity_np");
+    for (size_t number = 0; number < CPU_SETSIZE; ++number) {
+        if (!CPU_ISSET(number, &allowed) || cpu-- != 0) continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(number, &one);
+        const int set = pthread_setaffinity_np(pthread_self(), sizeof one, &one);
+        if (set != 0) return Error(set, "pthread_setaffinity_np");
+        return {};
+    }
+    return Error(EINVAL, "pin_thread");
+#else
+    return Error(ENOTSUP, "pin_thread");
+#endif
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
+
 // ---- rondo/os/thread_token.hpp
 
 // Which thread this is, as a number to compare: what the check "is this the loop's thread?" costs
@@ -3581,6 +3689,19 @@ public:
                                   std::span<Endpoint> out) noexcept {
         return detail::resolve_name(name, port, family, out);
     }
+    /// Binds the calling thread to one processor, counted from 0 among those that it may run on.
+    /// Errors: EINVAL if there are not so many; ENOTSUP where the system has no such call.
+    static Result<void> pin_thread(int cpu) noexcept { return detail::pin_thread(cpu); }
+
+    /// How many descriptors the service manager has handed in, numbered from 3 on. They become
+    /// close-on-exec and non-blocking. The environment stays as it is: a second call answers the
+    /// same, and forget_inherited_fds() ends that.
+    /// Errors: EINVAL for a LISTEN_FDS that is no number; EBADF for a descriptor that isn't there.
+    static Result<int> inherited_fds() noexcept { return detail::inherited_fds(); }
+
+    /// Takes LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES out of the environment.
+    /// Threads: while no other thread reads or changes the environment.
+    static void forget_inherited_fds() noexcept { detail::forget_inherited_fds(); }
 
     /// The descriptor, owned by the system, that is readable when a watched signal has arrived. The
     /// same one every time.
@@ -10856,18 +10977,34 @@ public:
         if (!on_accept_ && accepting_ == nullptr) return Error(ENOMEM, "listen", at.text());
         auto fd = loop_.sockets().listen_on(at, options);
         if (!fd) return Error(fd.error().code(), "listen", at.text());
-        Result<void> added = Error(ENOMEM, "listen");
-        if (fds_.reserve(fds_.size() + 1) && ready_to_pause()) {
-            added =
-                loop_.add(*fd, wanted(), [this](int listening, Readiness) { accept(listening); });
-        }
-        if (!added) {
-            loop_.sockets().close(*fd);
-            return added;
-        }
-        static_cast<void>(fds_.push_back(*fd));
-        if (spare_ < 0) reserve_spare();
+        const auto added = join(*fd, "listen");
+        if (!added) loop_.sockets().close(*fd);
         return added;
+    }
+
+    /// Accepts on a listening socket that the user made or was given, and owns it from then on. It
+    /// becomes non-blocking.
+    /// Errors: EINVAL if it is no stream socket that listens; EBADF, ENOTSOCK, EEXIST, ENOMEM; the
+    /// descriptor then stays the user's.
+    Result<void> adopt(int fd) {
+        if (!on_accept_ && accepting_ == nullptr) return Error::on_fd(ENOMEM, "adopt", fd);
+        const auto listens = loop_.sockets().listens(fd);
+        if (!listens) return Error::on_fd(listens.error().code(), "adopt", fd);
+        if (!*listens) return Error::on_fd(EINVAL, "adopt", fd);
+        const auto set = loop_.sockets().set_non_blocking(fd, true);
+        if (!set) return set;
+        return join(fd, "adopt");
+    }
+
+    /// Adopts the sockets that the service manager has handed in (LISTEN_FDS), and tells how many.
+    /// Errors: as adopt(), for the first that fails; those before it are adopted.
+    Result<int> adopt_inherited() {
+        auto count = loop_.poller().system().inherited_fds();
+        for (int i = 0; count && i < *count; ++i) {
+            const auto adopted = adopt(3 + i);
+            if (!adopted) return adopted.error();
+        }
+        return count;
     }
 
     /// Where it listens; tells the port that was chosen for port 0.
@@ -10907,6 +11044,16 @@ public:
     const ListenerCounters& counters() const noexcept { return counters_; }
 
 private:
+    Result<void> join(int fd, const char* call) {
+        if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) return Error(ENOMEM, call);
+        auto added =
+            loop_.add(fd, wanted(), [this](int listening, Readiness) { accept(listening); });
+        if (!added) return added;
+        static_cast<void>(fds_.push_back(fd));
+        if (spare_ < 0) reserve_spare();
+        return added;
+    }
+
     Interest wanted() const noexcept { return paused() ? Interest::none : Interest::read; }
 
     void apply() noexcept {
@@ -11298,6 +11445,11 @@ public:
     Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
         return listener_.listen(at, options);
     }
+    /// Accepts on a listening socket of the user's; see Listener::adopt. The adopt() of Connections
+    /// takes a descriptor that is connected already.
+    Result<void> adopt_listening(int fd) { return listener_.adopt(fd); }
+    /// Adopts what the service manager has handed in; see Listener::adopt_inherited.
+    Result<int> adopt_inherited() { return listener_.adopt_inherited(); }
     /// Where it listens.
     Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }
     const Listener<Loop>& listener() const noexcept { return listener_; }

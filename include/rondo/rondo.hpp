@@ -76,7 +76,9 @@
 #include <rondo/os/child_watch.hpp>
 #include <rondo/os/clock.hpp>
 #include <rondo/os/fd.hpp>
+#include <rondo/os/inherited_fds.hpp>
 #include <rondo/os/names.hpp>
+#include <rondo/os/pin_thread.hpp>
 #include <rondo/os/posix_sockets.hpp>
 #include <rondo/os/posix_system.hpp>
 #include <rondo/os/signal_hub.hpp>

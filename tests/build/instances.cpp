@@ -4,6 +4,7 @@
 
 #include <rondo/rondo.hpp>
 #include <rondo/thread/worker_pool.hpp>
+#include <rondo/thread/loop_group.hpp>
 
 #include <csignal>
 #include <string_view>
@@ -24,8 +25,9 @@ template class rondo::UdpSocket<Loop>;
 template class rondo::WorkerPool<Loop>;
 template class rondo::Resolver<Loop, rondo::WorkerPool<Loop>>;
 template class rondo::Outcome<int>;
+template class rondo::LoopGroup<Loop, rondo::Server<Loop>>;
 
-// The member templates, which the two lines above leave out, with closures that fit and one that
+// The member templates, which the lines above leave out, with closures that fit and one that
 // doesn't.
 void rondo_lint(Loop& loop, int fd, int pid) {
     int count = 0;

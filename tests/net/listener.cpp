@@ -74,6 +74,32 @@ KERNEL_CASE("one listener listens on several endpoints", "[listener]") {
     CHECK(site.listener.counters().accepted == 2);
 }
 
+KERNEL_CASE("an adopted socket is accepted on, and closed with the listener", "[listener]") {
+    Site<TestType> site;
+    auto& sockets = site.rig.loop.sockets();
+    const int fd = sockets.listen_on(Endpoint::ipv4_loopback(0), {}).value();
+    REQUIRE(site.listener.adopt(fd));
+    CHECK(site.listener.adopt(fd).error() == EEXIST);
+    site.connect(site.listener.local().value());
+    site.await(1);
+    site.listener.close();
+    CHECK(sockets.listens(fd).error() == EBADF);
+}
+
+KERNEL_CASE("what doesn't listen is not adopted, and stays open", "[listener]") {
+    Site<TestType> site;
+    auto& sockets = site.rig.loop.sockets();
+    const int stream = site.rig.own(sockets.open(Family::ipv4, SocketKind::stream).value());
+    const int datagram = site.rig.own(sockets.open(Family::ipv4, SocketKind::datagram).value());
+    CHECK(site.listener.adopt(stream).error() == EINVAL);
+    CHECK(site.listener.adopt(datagram).error() == EINVAL);
+    CHECK(site.listener.adopt(-1).error() == EBADF);
+    CHECK(site.listener.local_count() == 0);
+    CHECK_FALSE(sockets.listens(stream).value());
+    site.listener.adopt_inherited().value();
+    CHECK(site.listener.local_count() == 0);
+}
+
 KERNEL_CASE("a port in use is a clear error, and the listener goes on with what it has",
             "[listener]") {
     Site<TestType> site;

@@ -63,6 +63,7 @@ struct ArchetypeSockets {
     Result<void> set_multicast_hops(int, Family, int) { return {}; }
     Result<void> set_multicast_loop(int, Family, bool) { return {}; }
     Result<void> set_multicast_interface(int, Family, uint32_t) { return {}; }
+    Result<bool> listens(int) { return false; }
 };
 
 struct ArchetypeSystem {
@@ -80,6 +81,8 @@ struct ArchetypeSystem {
     Result<size_t> resolve(const char*, uint16_t, Family, std::span<Endpoint>) noexcept {
         return Error(no_such_name, "resolve");
     }
+    Result<void> pin_thread(int) { return {}; }
+    Result<int> inherited_fds() { return 0; }
     void abandon() noexcept {}
 };
 

@@ -276,6 +276,11 @@ public:
     Result<void> set_mark(int fd, uint32_t) { return check(fd); }
     /// Nothing here ever blocks, so there is nothing to switch.
     Result<void> set_non_blocking(int fd, bool) { return check(fd); }
+    Result<bool> listens(int fd) {
+        Object* const object = world_->find(fd);
+        if (object == nullptr) return Error::on_fd(EBADF, "getsockopt", fd);
+        return object->listener() != nullptr;
+    }
     Result<void> set_receive_buffer(int fd, int size) {
         if (size < 0) return Error::on_fd(EINVAL, "set SO_RCVBUF", fd);
         return check(fd);

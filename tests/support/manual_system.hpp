@@ -71,6 +71,11 @@ public:
         if (count == 0) return Error(no_such_address, "resolve", name);
         return count;
     }
+    Result<int> inherited_fds() { return 0; }
+    Result<void> pin_thread(int cpu) {
+        if (cpu < 0) return Error(EINVAL, "pin_thread");
+        return {};
+    }
 
     void abandon() noexcept {
         world_->close(std::exchange(world_->signal_fd, -1));

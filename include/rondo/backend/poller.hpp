@@ -143,6 +143,7 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
     { s.set_mark(fd, mark) } -> std::same_as<Result<void>>;
     { s.set_non_blocking(fd, on) } -> std::same_as<Result<void>>;
     { s.set_broadcast(fd, on) } -> std::same_as<Result<void>>;
+    { s.listens(fd) } -> std::same_as<Result<bool>>;  // a stream socket that accepts
 };
 
 /// Multicast. An interface is named by its index; 0 leaves the choice to the system. A group's port
@@ -182,6 +183,8 @@ concept SystemApi = requires(S& s, int number, const char* name, uint16_t port, 
     { s.reap_child(number) } -> std::same_as<Result<ChildStatus>>;
     { s.unwatch_child(number, number) } noexcept;  // pid, the descriptor of watch_child
     { s.resolve(name, port, family, out) } noexcept -> std::same_as<Result<size_t>>;
+    { s.pin_thread(number) } -> std::same_as<Result<void>>;  // the calling one, to a processor
+    { s.inherited_fds() } -> std::same_as<Result<int>>;      // how many, from descriptor 3 on
     { s.abandon() } noexcept;
 };
 

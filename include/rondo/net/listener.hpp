@@ -80,18 +80,34 @@ public:
         if (!on_accept_ && accepting_ == nullptr) return Error(ENOMEM, "listen", at.text());
         auto fd = loop_.sockets().listen_on(at, options);
         if (!fd) return Error(fd.error().code(), "listen", at.text());
-        Result<void> added = Error(ENOMEM, "listen");
-        if (fds_.reserve(fds_.size() + 1) && ready_to_pause()) {
-            added =
-                loop_.add(*fd, wanted(), [this](int listening, Readiness) { accept(listening); });
-        }
-        if (!added) {
-            loop_.sockets().close(*fd);
-            return added;
-        }
-        static_cast<void>(fds_.push_back(*fd));
-        if (spare_ < 0) reserve_spare();
+        const auto added = join(*fd, "listen");
+        if (!added) loop_.sockets().close(*fd);
         return added;
+    }
+
+    /// Accepts on a listening socket that the user made or was given, and owns it from then on. It
+    /// becomes non-blocking.
+    /// Errors: EINVAL if it is no stream socket that listens; EBADF, ENOTSOCK, EEXIST, ENOMEM; the
+    /// descriptor then stays the user's.
+    Result<void> adopt(int fd) {
+        if (!on_accept_ && accepting_ == nullptr) return Error::on_fd(ENOMEM, "adopt", fd);
+        const auto listens = loop_.sockets().listens(fd);
+        if (!listens) return Error::on_fd(listens.error().code(), "adopt", fd);
+        if (!*listens) return Error::on_fd(EINVAL, "adopt", fd);
+        const auto set = loop_.sockets().set_non_blocking(fd, true);
+        if (!set) return set;
+        return join(fd, "adopt");
+    }
+
+    /// Adopts the sockets that the service manager has handed in (LISTEN_FDS), and tells how many.
+    /// Errors: as adopt(), for the first that fails; those before it are adopted.
+    Result<int> adopt_inherited() {
+        auto count = loop_.poller().system().inherited_fds();
+        for (int i = 0; count && i < *count; ++i) {
+            const auto adopted = adopt(3 + i);
+            if (!adopted) return adopted.error();
+        }
+        return count;
     }
 
     /// Where it listens; tells the port that was chosen for port 0.
@@ -131,6 +147,16 @@ public:
     const ListenerCounters& counters() const noexcept { return counters_; }
 
 private:
+    Result<void> join(int fd, const char* call) {
+        if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) return Error(ENOMEM, call);
+        auto added =
+            loop_.add(fd, wanted(), [this](int listening, Readiness) { accept(listening); });
+        if (!added) return added;
+        static_cast<void>(fds_.push_back(fd));
+        if (spare_ < 0) reserve_spare();
+        return added;
+    }
+
     Interest wanted() const noexcept { return paused() ? Interest::none : Interest::read; }
 
     void apply() noexcept {

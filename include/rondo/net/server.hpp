@@ -28,6 +28,11 @@ public:
     Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
         return listener_.listen(at, options);
     }
+    /// Accepts on a listening socket of the user's; see Listener::adopt. The adopt() of Connections
+    /// takes a descriptor that is connected already.
+    Result<void> adopt_listening(int fd) { return listener_.adopt(fd); }
+    /// Adopts what the service manager has handed in; see Listener::adopt_inherited.
+    Result<int> adopt_inherited() { return listener_.adopt_inherited(); }
     /// Where it listens.
     Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }
     const Listener<Loop>& listener() const noexcept { return listener_; }

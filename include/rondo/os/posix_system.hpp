@@ -17,6 +17,8 @@
 #include <rondo/core/result.hpp>
 #include <rondo/os/child_watch.hpp>
 #include <rondo/os/names.hpp>
+#include <rondo/os/inherited_fds.hpp>
+#include <rondo/os/pin_thread.hpp>
 #include <rondo/os/signal_watch.hpp>
 #include <rondo/os/thread_token.hpp>
 #include <rondo/os/wake_channel.hpp>
@@ -57,6 +59,19 @@ public:
                                   std::span<Endpoint> out) noexcept {
         return detail::resolve_name(name, port, family, out);
     }
+    /// Binds the calling thread to one processor, counted from 0 among those that it may run on.
+    /// Errors: EINVAL if there are not so many; ENOTSUP where the system has no such call.
+    static Result<void> pin_thread(int cpu) noexcept { return detail::pin_thread(cpu); }
+
+    /// How many descriptors the service manager has handed in, numbered from 3 on. They become
+    /// close-on-exec and non-blocking. The environment stays as it is: a second call answers the
+    /// same, and forget_inherited_fds() ends that.
+    /// Errors: EINVAL for a LISTEN_FDS that is no number; EBADF for a descriptor that isn't there.
+    static Result<int> inherited_fds() noexcept { return detail::inherited_fds(); }
+
+    /// Takes LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES out of the environment.
+    /// Threads: while no other thread reads or changes the environment.
+    static void forget_inherited_fds() noexcept { detail::forget_inherited_fds(); }
 
     /// The descriptor, owned by the system, that is readable when a watched signal has arrived. The
     /// same one every time.

@@ -139,6 +139,20 @@ public:
         return Error::on_fd(errno, "fcntl F_SETFL", fd);
     }
 
+    /// Whether it is a stream socket that listens.
+    static Result<bool> listens(int fd) noexcept {
+        int value = 0;
+        socklen_t length = sizeof value;
+        if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &value, &length) != 0) {
+            return Error::on_fd(errno, "get SO_TYPE", fd);
+        }
+        if (value != SOCK_STREAM) return false;
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &value, &length) != 0) {
+            return Error::on_fd(errno, "get SO_ACCEPTCONN", fd);
+        }
+        return value != 0;
+    }
+
     /// The error that is pending on the socket, which this call takes away; 0: none. A descriptor
     /// that can't be asked answers with the reason for that, such as EBADF.
     static int error(int fd) noexcept {

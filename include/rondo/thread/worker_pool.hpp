@@ -9,13 +9,12 @@
 // refuses to interrupt a job that runs, to have priorities, and to be shared by loops: each loop
 // may have its own.
 
-#include <signal.h>
-
 #include <thread>
 #include <vector>
 
 #include <rondo/loop/event_loop.hpp>
 #include <rondo/thread/job.hpp>
+#include <rondo/thread/quiet_threads.hpp>
 
 namespace rondo::inline RONDO_ABI {
 
@@ -25,26 +24,6 @@ struct WorkerPoolOptions {
 };
 
 namespace detail {
-
-// While it lives, threads are made with all signals blocked but those of faults: the handlers of
-// the process run on threads that expect it.
-class QuietThreads {
-public:
-    QuietThreads() noexcept {
-        sigset_t all;
-        sigfillset(&all);
-        for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
-            sigdelset(&all, fault);
-        }
-        pthread_sigmask(SIG_SETMASK, &all, &before_);
-    }
-    QuietThreads(const QuietThreads&) = delete;
-    QuietThreads& operator=(const QuietThreads&) = delete;
-    ~QuietThreads() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
-
-private:
-    sigset_t before_;
-};
 
 // The threads and their queue; its end stops and joins them.
 struct Crew {
