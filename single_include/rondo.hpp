@@ -10945,6 +10945,15 @@ struct AcceptRule {
     }
 };
 
+struct AcceptErrorRule {
+    template <class F>
+    static constexpr bool check() {
+        static_assert(CallableWith<std::decay_t<F>, const Error&>,
+                      "a listener's error handler is called as f(const rondo::Error& error)");
+        return CallableWith<std::decay_t<F>, const Error&>;
+    }
+};
+
 }  // namespace detail
 
 /// Neither copied nor moved: its watches point at it.
@@ -10969,6 +10978,13 @@ public:
     ~Listener() {
         close();
         if (accepting_ != nullptr) accepting_->listener = nullptr;
+    }
+
+    /// Has `f(const rondo::Error&)` told why accepting failed, also each time that it pauses for it.
+    /// Set it outside of its calls. It may close or destroy the listener.
+    template <class F>
+    void on_error(F&& f) {
+        on_error_ = ErrorHandler(static_cast<F&&>(f));
     }
 
     /// Listens on one more endpoint.
@@ -11044,6 +11060,9 @@ public:
     const ListenerCounters& counters() const noexcept { return counters_; }
 
 private:
+    using ErrorHandler =
+        CheckedHandler<void(const Error&), detail::AcceptErrorRule, typename Loop::MemoryPolicy>;
+
     Result<void> join(int fd, const char* call) {
         if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) return Error(ENOMEM, call);
         auto added =
@@ -11108,7 +11127,22 @@ private:
         } else {
             ++counters_.errors;
         }
+        tell(accepting, accepted.error());
         return false;
+    }
+
+    // The last that is done with the listener, which may be gone afterwards.
+    void tell(Accepting& accepting, const Error& error) {
+        if (!on_error_) return;
+        struct Telling {
+            Accepting& accepting;
+            ErrorHandler handler;
+            ~Telling() {
+                if (accepting.listener == nullptr) return;
+                accepting.listener->on_error_ = std::move(handler);
+            }
+        } telling{accepting, std::move(on_error_)};
+        telling.handler(error);
     }
 
     // The spare descriptor makes room to accept and close one connection after the other.
@@ -11154,6 +11188,7 @@ private:
     Loop& loop_;
     const ListenerLimits limits_;
     Handler on_accept_;
+    ErrorHandler on_error_;
     typename Loop::Timer resume_;
     Array<int, typename Loop::MemoryPolicy> fds_;
     Duration backoff_ = limits_.pause_min;
@@ -11450,6 +11485,11 @@ public:
     Result<void> adopt_listening(int fd) { return listener_.adopt(fd); }
     /// Adopts what the service manager has handed in; see Listener::adopt_inherited.
     Result<int> adopt_inherited() { return listener_.adopt_inherited(); }
+    /// `f(const rondo::Error&)`: why accepting failed; see Listener::on_error.
+    template <class F>
+    void on_accept_error(F&& f) {
+        listener_.on_error(static_cast<F&&>(f));
+    }
     /// Where it listens.
     Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }
     const Listener<Loop>& listener() const noexcept { return listener_; }

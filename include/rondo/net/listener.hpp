@@ -48,6 +48,15 @@ struct AcceptRule {
     }
 };
 
+struct AcceptErrorRule {
+    template <class F>
+    static constexpr bool check() {
+        static_assert(CallableWith<std::decay_t<F>, const Error&>,
+                      "a listener's error handler is called as f(const rondo::Error& error)");
+        return CallableWith<std::decay_t<F>, const Error&>;
+    }
+};
+
 }  // namespace detail
 
 /// Neither copied nor moved: its watches point at it.
@@ -72,6 +81,13 @@ public:
     ~Listener() {
         close();
         if (accepting_ != nullptr) accepting_->listener = nullptr;
+    }
+
+    /// Has `f(const rondo::Error&)` told why accepting failed, also each time that it pauses for it.
+    /// Set it outside of its calls. It may close or destroy the listener.
+    template <class F>
+    void on_error(F&& f) {
+        on_error_ = ErrorHandler(static_cast<F&&>(f));
     }
 
     /// Listens on one more endpoint.
@@ -147,6 +163,9 @@ public:
     const ListenerCounters& counters() const noexcept { return counters_; }
 
 private:
+    using ErrorHandler =
+        CheckedHandler<void(const Error&), detail::AcceptErrorRule, typename Loop::MemoryPolicy>;
+
     Result<void> join(int fd, const char* call) {
         if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) return Error(ENOMEM, call);
         auto added =
@@ -211,7 +230,22 @@ private:
         } else {
             ++counters_.errors;
         }
+        tell(accepting, accepted.error());
         return false;
+    }
+
+    // The last that is done with the listener, which may be gone afterwards.
+    void tell(Accepting& accepting, const Error& error) {
+        if (!on_error_) return;
+        struct Telling {
+            Accepting& accepting;
+            ErrorHandler handler;
+            ~Telling() {
+                if (accepting.listener == nullptr) return;
+                accepting.listener->on_error_ = std::move(handler);
+            }
+        } telling{accepting, std::move(on_error_)};
+        telling.handler(error);
     }
 
     // The spare descriptor makes room to accept and close one connection after the other.
@@ -257,6 +291,7 @@ private:
     Loop& loop_;
     const ListenerLimits limits_;
     Handler on_accept_;
+    ErrorHandler on_error_;
     typename Loop::Timer resume_;
     Array<int, typename Loop::MemoryPolicy> fds_;
     Duration backoff_ = limits_.pause_min;

@@ -33,6 +33,11 @@ public:
     Result<void> adopt_listening(int fd) { return listener_.adopt(fd); }
     /// Adopts what the service manager has handed in; see Listener::adopt_inherited.
     Result<int> adopt_inherited() { return listener_.adopt_inherited(); }
+    /// `f(const rondo::Error&)`: why accepting failed; see Listener::on_error.
+    template <class F>
+    void on_accept_error(F&& f) {
+        listener_.on_error(static_cast<F&&>(f));
+    }
     /// Where it listens.
     Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }
     const Listener<Loop>& listener() const noexcept { return listener_; }
