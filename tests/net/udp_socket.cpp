@@ -177,7 +177,7 @@ KERNEL_CASE("a handler may close its socket while it looks at its bytes", "[udp]
     site.turns();
 }
 
-KERNEL_CASE("a nested turn serves others and changes no byte that a handler looks at", "[udp]") {
+KERNEL_CASE("a nested turn changes no datagram that a handler looks at", "[udp]") {
     UdpSite<TestType> site;
     UdpSocket<typename UdpSite<TestType>::Loop> second(site.rig.loop, small);
     std::string inner;

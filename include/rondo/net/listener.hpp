@@ -83,7 +83,7 @@ public:
         if (accepting_ != nullptr) accepting_->listener = nullptr;
     }
 
-    /// Has `f(const rondo::Error&)` told why accepting failed, also each time that it pauses for it.
+    /// Calls `f(const rondo::Error&)` when accepting fails, also each time that it pauses for it.
     /// Set it outside of its calls. It may close or destroy the listener.
     template <class F>
     void on_error(F&& f) {
