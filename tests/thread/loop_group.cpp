@@ -169,7 +169,7 @@ TEST_CASE("threads are taken in turn, or by what they have to do", "[threads]") 
     std::atomic<int> alive = 0;
     Group group;
     REQUIRE(group.start(residents(alive), {.threads = 3}));
-    for (const size_t turn : {0, 1, 2, 0, 1}) CHECK(group.next() == turn);
+    for (const size_t turn : {0U, 1U, 2U, 0U, 1U}) CHECK(group.next() == turn);
     std::promise<void> arrived;
     int ends[2];
     REQUIRE(pipe(ends) == 0);
