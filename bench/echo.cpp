@@ -31,7 +31,7 @@ struct Kind {
 constexpr Kind kinds[] = {
     {"raw", bench::serve_raw},           {"rondo-epoll", bench::serve_rondo},
 #if RONDO_BENCH_HAS_LIBUV
-    {"libuv", bench::serve_libuv},
+    {"libuv", bench::serve_libuv},       {"libuv-try", bench::serve_libuv_try},
 #endif
 #if RONDO_BENCH_HAS_LIBEVENT
     {"libevent", bench::serve_libevent},
@@ -61,12 +61,17 @@ Port open_port() {
     return {fd, ntohs(at.sin_port)};
 }
 
-// The n-th processor that this process may use.
-void pin(int n) {
+cpu_set_t processors() {
     cpu_set_t all;
+    CPU_ZERO(&all);
+    ::sched_getaffinity(0, sizeof all, &all);
+    return all;
+}
+
+// To the n-th of them.
+void pin(const cpu_set_t& all, int n) {
     cpu_set_t one;
     CPU_ZERO(&one);
-    ::sched_getaffinity(0, sizeof all, &all);
     if (CPU_COUNT(&all) < 2) return;
     for (size_t at = 0; at < CPU_SETSIZE; ++at) {
         if (CPU_ISSET(at, &all) && n-- == 0) CPU_SET(at, &one);
@@ -77,14 +82,16 @@ void pin(int n) {
 // A server in a process of its own, and the load that talks to it.
 class Match {
 public:
-    Match(const Kind& kind, const bench::EchoPlan& plan, uint64_t messages)
-        : messages_(messages), child_(start(kind, plan.connections)), load_(port_.number, plan) {}
+    Match(const Kind& kind, const cpu_set_t& all, const bench::EchoPlan& plan, uint64_t messages)
+        : messages_(messages),
+          port_(open_port()),
+          child_(start(kind, all, plan.connections)),
+          load_(port_.number, plan) {}
     Match(const Match&) = delete;
     Match& operator=(const Match&) = delete;
     ~Match() {
         ::kill(child_, SIGKILL);
         ::waitpid(child_, nullptr, 0);
-        ::close(port_.listener);
     }
 
     bench::Sample run() {
@@ -99,11 +106,13 @@ public:
     double rate() const { return bench::Summary(rates_).median; }
 
 private:
-    pid_t start(const Kind& kind, size_t clients) {
-        port_ = open_port();
+    pid_t start(const Kind& kind, const cpu_set_t& all, size_t clients) {
         const pid_t child = ::fork();
-        if (child != 0) return child;
-        pin(0);
+        if (child != 0) {
+            ::close(port_.listener);  // if the child dies, the load fails
+            return child;
+        }
+        pin(all, 0);
         kind.serve(port_.listener, clients + 1);  // ends by a signal
         std::_Exit(0);
     }
@@ -117,13 +126,14 @@ private:
     }
 
     uint64_t messages_;
-    Port port_{};
+    Port port_;
     pid_t child_;
     bench::EchoLoad load_;
     std::vector<double> rates_;
 };
 
-void measure(bench::Report& report, const bench::EchoPlan& plan, uint64_t messages) {
+void measure(bench::Report& report, const cpu_set_t& all, const bench::EchoPlan& plan,
+             uint64_t messages) {
     char params[64];
     std::snprintf(params, sizeof params, "%zu x %zu B, pipeline %zu", plan.connections, plan.size,
                   plan.pipeline);
@@ -131,7 +141,7 @@ void measure(bench::Report& report, const bench::EchoPlan& plan, uint64_t messag
     std::deque<Match> matches;
     std::vector<bench::Contender> contenders;
     for (const Kind& kind : kinds) {
-        Match& match = matches.emplace_back(kind, plan, messages);
+        Match& match = matches.emplace_back(kind, all, plan, messages);
         const double target = std::string(kind.name) == "rondo-epoll" ? 1.03 : 0;
         contenders.push_back({kind.name, [&match] { return match.run(); }, target});
     }
@@ -174,12 +184,13 @@ int main(int argc, char** argv) {
     if (!RONDO_BENCH_HAS_LIBUV) std::printf("  libuv: missing (install libuv1-dev)\n");
     if (!RONDO_BENCH_HAS_LIBEVENT) std::printf("  libevent: missing (install libevent-dev)\n");
     if (!RONDO_BENCH_HAS_ASIO) std::printf("  asio: missing (install libasio-dev)\n");
-    pin(1);
+    const cpu_set_t all = processors();
+    pin(all, 1);
     for (const size_t connections : {64U, 1000U}) {
         for (const size_t size : {64U, 4096U}) {
             for (const size_t pipeline : {1U, 16U}) {
                 const uint64_t messages = pipeline == 1 ? 20'000 : size == 64 ? 160'000 : 64'000;
-                measure(report, {connections, size, pipeline},
+                measure(report, all, {connections, size, pipeline},
                         report.options().smoke ? 4000 : messages);
             }
         }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
-// The same echo server in the fastest form that each library's own documentation gives. All read
-// with up to 256 KiB, send back at once, and queue what the kernel doesn't take.
+// The same echo server in the form that each library's own documentation gives, and where another
+// one is faster, that too. All send back at once, and queue what the kernel doesn't take; where the
+// size of a read can be chosen, it is 256 KiB.
 //
 // - raw: a hand-written level-triggered epoll loop, one read and one write per event.
-// - libuv: uv_try_write first, uv_write with a copy for the rest, one shared buffer.
+// - libuv: the guide's own: a buffer from malloc for each read, sent by uv_write, freed when sent.
+// - libuv-try: one shared buffer, uv_try_write first, uv_write with a copy for the rest.
 // - libevent: bufferevents; the input is moved to the output without a copy.
 // - asio: async_read_some and async_write in turn, 64 KiB per session, because its operations are
 //   started long before the bytes are there, so no buffer can be shared.
@@ -124,6 +126,8 @@ inline void serve_rondo(int listener, size_t clients) {
 #if RONDO_BENCH_HAS_LIBUV
 struct UvServer {
     uv_loop_t loop{};
+    uv_alloc_cb allocate = nullptr;
+    uv_read_cb read = nullptr;
     ReadBuffer buffer;
     size_t clients = 0;
     size_t gone = 0;
@@ -134,16 +138,40 @@ struct UvWrite {
     std::vector<char> bytes;
 };
 
+inline void uv_end(uv_stream_t* stream) {
+    uv_close(reinterpret_cast<uv_handle_t*>(stream), [](uv_handle_t* handle) {
+        auto& of = *static_cast<UvServer*>(handle->data);
+        if (++of.gone == of.clients) uv_stop(&of.loop);
+        delete reinterpret_cast<uv_tcp_t*>(handle);
+    });
+}
+
+inline void uv_own_buffer(uv_handle_t*, size_t suggested, uv_buf_t* buffer) {
+    auto* const bytes = static_cast<char*>(std::malloc(suggested));
+    *buffer = uv_buf_init(bytes, static_cast<unsigned>(suggested));
+}
+
 inline void uv_read(uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
-    auto& server = *static_cast<UvServer*>(stream->data);
-    if (got < 0) {
-        uv_close(reinterpret_cast<uv_handle_t*>(stream), [](uv_handle_t* handle) {
-            auto& of = *static_cast<UvServer*>(handle->data);
-            if (++of.gone == of.clients) uv_stop(&of.loop);
-            delete reinterpret_cast<uv_tcp_t*>(handle);
-        });
+    if (got <= 0) {
+        std::free(buffer->base);
+        if (got < 0) uv_end(stream);
         return;
     }
+    auto* const request = new uv_write_t;
+    request->data = buffer->base;
+    const uv_buf_t out = uv_buf_init(buffer->base, static_cast<unsigned>(got));
+    uv_write(request, stream, &out, 1, [](uv_write_t* done, int) {
+        std::free(done->data);
+        delete done;
+    });
+}
+
+inline void uv_shared_buffer(uv_handle_t* handle, size_t, uv_buf_t* buffer) {
+    *buffer = uv_buf_init(static_cast<UvServer*>(handle->data)->buffer.data(), read_size);
+}
+
+inline void uv_read_try(uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
+    if (got < 0) return uv_end(stream);
     if (got == 0) return;
     uv_buf_t out = uv_buf_init(buffer->base, static_cast<unsigned>(got));
     const int sent = uv_try_write(stream, &out, 1);
@@ -155,12 +183,13 @@ inline void uv_read(uv_stream_t* stream, ssize_t got, const uv_buf_t* buffer) {
     out = uv_buf_init(rest->bytes.data(), static_cast<unsigned>(rest->bytes.size()));
     uv_write(&rest->request, stream, &out, 1,
              [](uv_write_t* request, int) { delete static_cast<UvWrite*>(request->data); });
-    static_cast<void>(server);
 }
 
-inline void serve_libuv(int listener, size_t clients) {
+inline void serve_uv(int listener, size_t clients, uv_alloc_cb allocate, uv_read_cb read) {
     UvServer server;
     server.clients = clients;
+    server.allocate = allocate;
+    server.read = read;
     uv_loop_init(&server.loop);
     uv_tcp_t at{};
     uv_tcp_init(&server.loop, &at);
@@ -174,15 +203,17 @@ inline void serve_libuv(int listener, size_t clients) {
         auto* const stream = reinterpret_cast<uv_stream_t*>(client);
         uv_accept(from, stream);
         uv_tcp_nodelay(client, 1);
-        uv_read_start(
-            stream,
-            [](uv_handle_t* handle, size_t, uv_buf_t* buffer) {
-                auto& owner = *static_cast<UvServer*>(handle->data);
-                *buffer = uv_buf_init(owner.buffer.data(), read_size);
-            },
-            uv_read);
+        uv_read_start(stream, of.allocate, of.read);
     });
     uv_run(&server.loop, UV_RUN_DEFAULT);
+}
+
+inline void serve_libuv(int listener, size_t clients) {
+    serve_uv(listener, clients, uv_own_buffer, uv_read);
+}
+
+inline void serve_libuv_try(int listener, size_t clients) {
+    serve_uv(listener, clients, uv_shared_buffer, uv_read_try);
 }
 #endif
 
