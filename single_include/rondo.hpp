@@ -9683,13 +9683,14 @@ private:
     bool settle();
     bool enqueue(std::span<const std::byte> bytes);
     void keep_borrowed();
-    void mark(bool replying = false);
+    void mark();
     void broken(int code);
     void finish_writing();
 
     bool wants_read() const noexcept;
     void read_in();
     void show(std::span<const std::byte> fresh);
+    void show_what_is_left() noexcept;
     void read_ended();
 
     void die(int code, const char* call) noexcept;
@@ -9813,8 +9814,9 @@ public:
     // Connections --------------------------------------------------------------------------------
 
     /// Makes a connection of a stream that is open already: a socket, a pipe, a terminal. It must
-    /// be non-blocking.
-    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's.
+    /// be non-blocking. If on_open has ended it, the handle finds nothing already.
+    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's. An
+    /// exception of on_open passes through; the connection is there all the same.
     Result<ConnectionHandle> adopt(int fd, const T& transport = T()) {
         return add(fd, transport, false);
     }
@@ -9839,12 +9841,13 @@ public:
     const ConnectionOptions& options() const noexcept { return options_; }
 
 protected:
-    /// Like adopt; `gone(context)` tells when it has gone.
-    Result<ConnectionHandle> adopt_counted(int fd, void (*gone)(void*), void* context) {
+    /// `gone(context, counted)` is told of each connection that has gone.
+    void on_gone(void (*gone)(void*, bool), void* context) noexcept {
         gone_ = gone;
         gone_context_ = context;
-        return add(fd, T(), true);
     }
+    /// Like adopt, of one that the listener counts.
+    Result<ConnectionHandle> adopt_counted(int fd) { return add(fd, T(), true); }
 
 private:
     friend Connection;
@@ -9891,7 +9894,7 @@ private:
     Connection* last_ = nullptr;
     size_t listed_ = 0;
     size_t running_ = 0;  // handlers on the stack
-    void (*gone_)(void*) = nullptr;
+    void (*gone_)(void*, bool) = nullptr;
     void* gone_context_ = nullptr;
 };
 
@@ -10008,7 +10011,7 @@ void Connections<Loop, State, T>::bury(Connection& connection) {
             self.unlist(connection);
             const bool counted = connection.counted_;
             self.slab_.erase(connection.key_);
-            if (counted) self.gone_(self.gone_context_);
+            if (self.gone_ != nullptr) self.gone_(self.gone_context_, counted);
         }
     } const end{*this, connection};
     ++running_;
@@ -10118,7 +10121,8 @@ void Connection<Loop, State, T>::work() {
         Running running(*this);
         write_out();
         tell_drained();
-        if (std::exchange(show_again_, false) && wants_read()) show({});
+        const bool again = std::exchange(show_again_, false) && !rest_.empty();
+        if (again && wants_read() && !closing_) show({});
         read_in();
         running.returned = true;
     }
@@ -10140,7 +10144,7 @@ void Connection<Loop, State, T>::watch_for() {
     Interest wanted = Interest::none;
     if (wants_read()) wanted |= transport_.read_needs();
     if (unsent() != 0 || (ending_ && !write_ended_)) wanted |= transport_.write_needs();
-    if (any(wanted, can_)) group_.enlist(*this);
+    if (any(wanted, can_) || (show_again_ && wants_read())) group_.enlist(*this);
     if constexpr (edge) {
         const bool blocked = any(wanted, Interest::write) && !any(can_, Interest::write);
         if (!blocked || joined_) return;
@@ -10256,10 +10260,11 @@ void Connection<Loop, State, T>::write_out() {
         borrowed_ = borrowed_.subspan(wrote.bytes - queued);
         if (wrote.bytes < asked && T::short_reads_drain) can_ &= ~Interest::write;
     }
-    if (full_ && queue_.size() <= options().low_water) {
+    if (full_ && unsent() <= options().low_water) {
+        if (choked_) read_since_ = loop().now();
         full_ = choked_ = false;
         drained_ = true;
-        show_again_ |= !rest_.empty();
+        show_what_is_left();
         if (depth_ == 0) group_.enlist(*this);
     }
     if (ending_ && unsent() == 0) finish_writing();
@@ -10290,15 +10295,13 @@ void Connection<Loop, State, T>::keep_borrowed() {
     if (!queue_.append(group_.pool_, bytes)) die(ENOMEM, "send");
 }
 
-// The marks. In a handler the kernel is asked first: it may take more than there seems to be. Only
-// what on_data has sent stops the reading: if both sides stopped for what else they send, each
-// could wait for the other to read.
+// The marks. In a handler the kernel is asked first: it may take more than there seems to be.
 template <class Loop, class State, class T>
-void Connection<Loop, State, T>::mark(bool replying) {
+void Connection<Loop, State, T>::mark() {
     if (depth_ != 0 && unsent() > options().high_water) write_out();
     if (dead_ || unsent() <= options().high_water) return;
     full_ = true;
-    choked_ |= replying;
+    drained_ = false;
     if (options().unsent_max != 0 && unsent() > options().unsent_max) die(ENOBUFS, "send");
 }
 
@@ -10363,18 +10366,29 @@ void Connection<Loop, State, T>::read_in() {
     }
 }
 
+// Only what on_data has sent stops the reading: if both sides stopped for what else they send, each
+// could wait for the other to read.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
     if (!rest_.empty() && !rest_.append(fresh)) return die(ENOMEM, "read");
+    bool waits = false;
     {
         Shown shown(*this, fresh);
         if (group_.data_) used_ = group_.data_(*this, shown.bytes);
         RONDO_ASSERT(used_ <= shown.bytes.size(), "on_data has used more bytes than it was shown");
         shown.returned = true;
+        waits = options().pause_if_full && unsent() > options().high_water;
         write_out();
     }
-    mark(options().pause_if_full);
+    mark();
+    choked_ |= waits && full_;
     if (rest_.size() > options().unconsumed_max) die(EMSGSIZE, "read");
+}
+
+// Before the next bytes. While on_data is still looking at them, what it will leave isn't known.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::show_what_is_left() noexcept {
+    show_again_ |= !rest_.empty() || !shown_.empty();
 }
 
 template <class Loop, class State, class T>
@@ -10401,7 +10415,7 @@ template <class Loop, class State, class T>
 void Connection<Loop, State, T>::resume() noexcept {
     if (dead_ || !std::exchange(paused_, false)) return;
     read_since_ = loop().now();
-    show_again_ |= !rest_.empty();
+    show_what_is_left();
     group_.enlist(*this);
 }
 
@@ -11473,7 +11487,12 @@ public:
         : Base(loop, options),
           listener_(
               loop, [this](int fd, const Endpoint&) { take(fd); }, limits),
-          deadline_(loop.timer()) {}
+          deadline_(loop.timer()) {
+        const auto gone = [](void* self, bool counted) {
+            static_cast<Server*>(self)->gone(counted);
+        };
+        this->on_gone(gone, this);
+    }
 
     /// Listens on one more endpoint. Port 0 lets the system choose; local() tells which.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
@@ -11507,13 +11526,12 @@ public:
 
 private:
     void take(int fd) {
-        const auto gone = [](void* self) { static_cast<Server*>(self)->gone(); };
-        if (this->adopt_counted(fd, gone, this)) return;
+        if (this->adopt_counted(fd)) return;
         this->loop().sockets().close(fd);
         listener_.closed();
     }
-    void gone() noexcept {
-        listener_.closed();
+    void gone(bool counted) noexcept {
+        if (counted) listener_.closed();
         if (this->empty()) deadline_.cancel();
     }
 

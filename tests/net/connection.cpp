@@ -288,6 +288,39 @@ KERNEL_CASE("above the high-water mark it reads no more until the peer has read"
     CHECK(connection.unsent() == 0);
 }
 
+TEST_CASE("on_drain isn't told of a queue that isn't below the mark", "[connection]") {
+    StreamRig<ManualPoller> rig({.high_water = 1000, .pause_if_full = false});
+    rig.rig.world().set_capacity(3000);
+    const bool refilled = GENERATE(true, false);
+    int drained = 0;
+    rig.group.on_drain([&](auto&) { ++drained; });
+    rig.group.on_data([&](auto& connection, std::span<const std::byte> bytes) -> size_t {
+        if (connection.counters().sent == 0) {
+            connection.send(pattern(4100));
+            connection.pause();
+            return 0;
+        }
+        std::vector<std::byte> room(refilled ? 3000 : 1100);
+        CHECK(rig.rig.loop.sockets().read(rig.peer, room).bytes == room.size());
+        rig.rig.loop.poll();
+        if (refilled) {
+            connection.flush();
+            connection.send(pattern(4100));
+        } else {
+            connection.send(bytes);  // waits where it is
+        }
+        return bytes.size();
+    });
+    auto& connection = rig.open();
+    rig.peer_sends(pattern(600));
+    rig.turns();
+    REQUIRE(connection.unsent() == 1100);
+    connection.resume();  // so it isn't the descriptor's handler that shows them again
+    rig.turns();
+    CHECK(connection.unsent() == (refilled ? 2200 : 600));
+    CHECK(drained == 0);
+}
+
 TEST_CASE("a connection costs an add and a remove, and one change when the kernel is full",
           "[connection]") {
     StreamRig<ManualPoller> rig;
@@ -325,6 +358,22 @@ TEST_CASE("the low-water mark is a quarter of the high one unless it is given", 
     CHECK(rig.group.options().low_water == 250);
     StreamRig<ManualPoller> other({.high_water = 1000, .low_water = 0});
     CHECK(other.group.options().low_water == 0);
+}
+
+TEST_CASE("what on_data has left is shown when it has paused and resumed", "[connection]") {
+    StreamRig<ManualPoller> rig;
+    int calls = 0;
+    rig.group.on_data([&](auto& connection, std::span<const std::byte> bytes) -> size_t {
+        if (++calls > 1) return bytes.size();
+        connection.pause();
+        connection.resume();
+        return 1;
+    });
+    auto& connection = rig.open();
+    rig.peer_sends("abc");
+    rig.turns();
+    CHECK(calls == 2);
+    CHECK(connection.unconsumed() == 0);
 }
 
 // Handles and states.

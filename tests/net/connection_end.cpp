@@ -313,6 +313,24 @@ TEST_CASE("too many unsent or unconsumed bytes end a connection", "[connection_e
     CHECK(rig.reason == EMSGSIZE);
 }
 
+TEST_CASE("what on_data has left isn't shown after close()", "[connection_end]") {
+    StreamRig<ManualPoller> rig;
+    int calls = 0;
+    rig.group.on_data([&](auto& connection, auto) -> size_t {
+        ++calls;
+        connection.pause();
+        return 0;
+    });
+    auto& connection = rig.open();
+    rig.peer_sends("a");
+    rig.turns();
+    REQUIRE(calls == 1);
+    connection.resume();
+    connection.close();
+    rig.turns();
+    CHECK(calls == 1);
+}
+
 TEST_CASE("an idle connection ends by its timeout, and activity puts it off", "[connection_end]") {
     StreamRig<ManualPoller> rig({.idle_timeout = 10s});
     auto& connection = rig.open();
@@ -332,6 +350,27 @@ TEST_CASE("a read timeout counts only while it reads", "[connection_end]") {
     const Instant start = loop.poller().now();
     loop.after(Duration(5s), [&] { connection.pause(); });
     loop.after(Duration(50s), [&] { connection.resume(); });
+    loop.run();
+    CHECK(rig.reason == ETIMEDOUT);
+    CHECK(loop.poller().now() == start + Duration(60s));
+}
+
+TEST_CASE("a read timeout begins anew when the replies have left", "[connection_end]") {
+    StreamRig<ManualPoller> rig({.high_water = 1000, .read_timeout = 10s});
+    rig.group.on_data([&](auto& connection, auto) {
+        while (!connection.full()) connection.send(pattern(100'000));
+    });
+    rig.open();
+    auto& loop = rig.rig.loop;
+    const Instant start = loop.poller().now();
+    rig.peer_sends("all of it");
+    rig.turns();
+    loop.after(Duration(50s), [&] {
+        for (int i = 0; i < 20; ++i) {
+            rig.peer_hears();
+            rig.turns(1);
+        }
+    });
     loop.run();
     CHECK(rig.reason == ETIMEDOUT);
     CHECK(loop.poller().now() == start + Duration(60s));

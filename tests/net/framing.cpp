@@ -127,6 +127,35 @@ TEST_CASE("messages wait while the replies to earlier ones do", "[framing]") {
     REQUIRE(reader.messages.size() == 3);
 }
 
+TEST_CASE("messages that waited for room go on when a nested turn has made it", "[framing]") {
+    Reader<ManualPoller> reader({.high_water = 1000});
+    reader.rig.world().set_capacity(1500);
+    reader.group.on_data(delimited("\n", [&](auto& connection, std::string_view message) {
+        reader.messages.emplace_back(message);
+        if (message == "pause") connection.pause();
+        if (message != "a") return;
+        connection.send(std::string(3000, 'x'));
+        reader.peer_hears();
+        reader.rig.loop.poll();
+    }));
+    auto& connection = reader.open();
+    connection.send(std::string(3000, 'x'));  // from now on it is told when it can write
+    while (connection.unsent() != 0) {
+        reader.peer_hears();
+        reader.turns(1);
+    }
+    reader.peer_hears();
+    reader.peer_sends("pause\na\nb\nc\n");
+    reader.turns();
+    connection.resume();  // so it isn't the descriptor's handler that shows them
+    for (int i = 0; i < 5; ++i) {
+        reader.turns();
+        reader.peer_hears();
+    }
+    CHECK(reader.messages == Messages{"pause", "a", "b", "c"});
+    CHECK(connection.unconsumed() == 0);
+}
+
 TEST_CASE("a message that is too long ends the connection", "[framing]") {
     const bool ended = GENERATE(false, true);
     Reader<ManualPoller> reader;

@@ -128,3 +128,16 @@ TEST_CASE("drain() of a server without clients lets run() return at once", "[ser
     CHECK(site.server.drain(7s));
     CHECK(site.rig.loop.run() == 0);
 }
+
+TEST_CASE("drain() is over when the last connection has gone, also one that was adopted",
+          "[server]") {
+    Site<ManualPoller> site;
+    const FdPair ends = site.rig.loop.sockets().pair(SocketKind::stream).value();
+    site.server.adopt(ends.first).value();
+    const Instant start = site.rig.loop.poller().now();
+    CHECK(site.server.drain(7s));
+    site.rig.loop.sockets().close(ends.second);
+    site.rig.loop.run();
+    CHECK(site.closed == 1);
+    CHECK(site.rig.loop.poller().now() == start);
+}

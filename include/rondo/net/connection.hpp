@@ -136,13 +136,14 @@ private:
     bool settle();
     bool enqueue(std::span<const std::byte> bytes);
     void keep_borrowed();
-    void mark(bool replying = false);
+    void mark();
     void broken(int code);
     void finish_writing();
 
     bool wants_read() const noexcept;
     void read_in();
     void show(std::span<const std::byte> fresh);
+    void show_what_is_left() noexcept;
     void read_ended();
 
     void die(int code, const char* call) noexcept;

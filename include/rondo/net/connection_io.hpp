@@ -100,7 +100,8 @@ void Connection<Loop, State, T>::work() {
         Running running(*this);
         write_out();
         tell_drained();
-        if (std::exchange(show_again_, false) && wants_read()) show({});
+        const bool again = std::exchange(show_again_, false) && !rest_.empty();
+        if (again && wants_read() && !closing_) show({});
         read_in();
         running.returned = true;
     }
@@ -122,7 +123,7 @@ void Connection<Loop, State, T>::watch_for() {
     Interest wanted = Interest::none;
     if (wants_read()) wanted |= transport_.read_needs();
     if (unsent() != 0 || (ending_ && !write_ended_)) wanted |= transport_.write_needs();
-    if (any(wanted, can_)) group_.enlist(*this);
+    if (any(wanted, can_) || (show_again_ && wants_read())) group_.enlist(*this);
     if constexpr (edge) {
         const bool blocked = any(wanted, Interest::write) && !any(can_, Interest::write);
         if (!blocked || joined_) return;
@@ -238,10 +239,11 @@ void Connection<Loop, State, T>::write_out() {
         borrowed_ = borrowed_.subspan(wrote.bytes - queued);
         if (wrote.bytes < asked && T::short_reads_drain) can_ &= ~Interest::write;
     }
-    if (full_ && queue_.size() <= options().low_water) {
+    if (full_ && unsent() <= options().low_water) {
+        if (choked_) read_since_ = loop().now();
         full_ = choked_ = false;
         drained_ = true;
-        show_again_ |= !rest_.empty();
+        show_what_is_left();
         if (depth_ == 0) group_.enlist(*this);
     }
     if (ending_ && unsent() == 0) finish_writing();
@@ -272,15 +274,13 @@ void Connection<Loop, State, T>::keep_borrowed() {
     if (!queue_.append(group_.pool_, bytes)) die(ENOMEM, "send");
 }
 
-// The marks. In a handler the kernel is asked first: it may take more than there seems to be. Only
-// what on_data has sent stops the reading: if both sides stopped for what else they send, each
-// could wait for the other to read.
+// The marks. In a handler the kernel is asked first: it may take more than there seems to be.
 template <class Loop, class State, class T>
-void Connection<Loop, State, T>::mark(bool replying) {
+void Connection<Loop, State, T>::mark() {
     if (depth_ != 0 && unsent() > options().high_water) write_out();
     if (dead_ || unsent() <= options().high_water) return;
     full_ = true;
-    choked_ |= replying;
+    drained_ = false;
     if (options().unsent_max != 0 && unsent() > options().unsent_max) die(ENOBUFS, "send");
 }
 
@@ -345,18 +345,29 @@ void Connection<Loop, State, T>::read_in() {
     }
 }
 
+// Only what on_data has sent stops the reading: if both sides stopped for what else they send, each
+// could wait for the other to read.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
     if (!rest_.empty() && !rest_.append(fresh)) return die(ENOMEM, "read");
+    bool waits = false;
     {
         Shown shown(*this, fresh);
         if (group_.data_) used_ = group_.data_(*this, shown.bytes);
         RONDO_ASSERT(used_ <= shown.bytes.size(), "on_data has used more bytes than it was shown");
         shown.returned = true;
+        waits = options().pause_if_full && unsent() > options().high_water;
         write_out();
     }
-    mark(options().pause_if_full);
+    mark();
+    choked_ |= waits && full_;
     if (rest_.size() > options().unconsumed_max) die(EMSGSIZE, "read");
+}
+
+// Before the next bytes. While on_data is still looking at them, what it will leave isn't known.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::show_what_is_left() noexcept {
+    show_again_ |= !rest_.empty() || !shown_.empty();
 }
 
 template <class Loop, class State, class T>
@@ -383,7 +394,7 @@ template <class Loop, class State, class T>
 void Connection<Loop, State, T>::resume() noexcept {
     if (dead_ || !std::exchange(paused_, false)) return;
     read_since_ = loop().now();
-    show_again_ |= !rest_.empty();
+    show_what_is_left();
     group_.enlist(*this);
 }
 

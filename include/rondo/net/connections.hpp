@@ -73,8 +73,9 @@ public:
     // Connections --------------------------------------------------------------------------------
 
     /// Makes a connection of a stream that is open already: a socket, a pipe, a terminal. It must
-    /// be non-blocking.
-    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's.
+    /// be non-blocking. If on_open has ended it, the handle finds nothing already.
+    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's. An
+    /// exception of on_open passes through; the connection is there all the same.
     Result<ConnectionHandle> adopt(int fd, const T& transport = T()) {
         return add(fd, transport, false);
     }
@@ -99,12 +100,13 @@ public:
     const ConnectionOptions& options() const noexcept { return options_; }
 
 protected:
-    /// Like adopt; `gone(context)` tells when it has gone.
-    Result<ConnectionHandle> adopt_counted(int fd, void (*gone)(void*), void* context) {
+    /// `gone(context, counted)` is told of each connection that has gone.
+    void on_gone(void (*gone)(void*, bool), void* context) noexcept {
         gone_ = gone;
         gone_context_ = context;
-        return add(fd, T(), true);
     }
+    /// Like adopt, of one that the listener counts.
+    Result<ConnectionHandle> adopt_counted(int fd) { return add(fd, T(), true); }
 
 private:
     friend Connection;
@@ -151,7 +153,7 @@ private:
     Connection* last_ = nullptr;
     size_t listed_ = 0;
     size_t running_ = 0;  // handlers on the stack
-    void (*gone_)(void*) = nullptr;
+    void (*gone_)(void*, bool) = nullptr;
     void* gone_context_ = nullptr;
 };
 
@@ -268,7 +270,7 @@ void Connections<Loop, State, T>::bury(Connection& connection) {
             self.unlist(connection);
             const bool counted = connection.counted_;
             self.slab_.erase(connection.key_);
-            if (counted) self.gone_(self.gone_context_);
+            if (self.gone_ != nullptr) self.gone_(self.gone_context_, counted);
         }
     } const end{*this, connection};
     ++running_;

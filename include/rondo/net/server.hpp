@@ -21,7 +21,12 @@ public:
         : Base(loop, options),
           listener_(
               loop, [this](int fd, const Endpoint&) { take(fd); }, limits),
-          deadline_(loop.timer()) {}
+          deadline_(loop.timer()) {
+        const auto gone = [](void* self, bool counted) {
+            static_cast<Server*>(self)->gone(counted);
+        };
+        this->on_gone(gone, this);
+    }
 
     /// Listens on one more endpoint. Port 0 lets the system choose; local() tells which.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
@@ -55,13 +60,12 @@ public:
 
 private:
     void take(int fd) {
-        const auto gone = [](void* self) { static_cast<Server*>(self)->gone(); };
-        if (this->adopt_counted(fd, gone, this)) return;
+        if (this->adopt_counted(fd)) return;
         this->loop().sockets().close(fd);
         listener_.closed();
     }
-    void gone() noexcept {
-        listener_.closed();
+    void gone(bool counted) noexcept {
+        if (counted) listener_.closed();
         if (this->empty()) deadline_.cancel();
     }
 
