@@ -3328,6 +3328,59 @@ private:
 
 }  // namespace rondo::inline RONDO_ABI::detail
 
+// ---- rondo/os/inherited_fds.hpp
+
+// Sockets that the service manager opened for this process (sd_listen_fds(3)): LISTEN_FDS of them,
+// from descriptor 3 on, if LISTEN_PID is this process.
+//
+// It refuses to change the environment unless it is told to, since that is the process' own.
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+namespace rondo::inline RONDO_ABI::detail {
+
+inline constexpr int inherited_first = 3;
+
+// Digits only; -1: anything else.
+inline long number_in_environment(const char* name) noexcept {
+    const char* text = getenv(name);
+    if (text == nullptr || *text < '0' || *text > '9') return -1;
+    char* end = nullptr;
+    errno = 0;
+    const long value = strtol(text, &end, 10);
+    return *end == '\0' && errno == 0 ? value : -1;
+}
+
+inline Result<int> inherited_fds() noexcept {
+    if (getenv("LISTEN_FDS") == nullptr) return 0;
+    if (number_in_environment("LISTEN_PID") != getpid()) return 0;
+    const long count = number_in_environment("LISTEN_FDS");
+    if (count < 0 || count > INT_MAX - inherited_first) return Error(EINVAL, "LISTEN_FDS");
+    for (int fd = inherited_first; fd < inherited_first + static_cast<int>(count); ++fd) {
+        const int flags = fcntl(fd, F_GETFD);
+        if (flags < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) != 0) {
+            return Error::on_fd(errno, "LISTEN_FDS", fd);
+        }
+        const int status = fcntl(fd, F_GETFL);
+        if (status < 0 || fcntl(fd, F_SETFL, status | O_NONBLOCK) != 0) {
+            return Error::on_fd(errno, "LISTEN_FDS", fd);
+        }
+    }
+    return static_cast<int>(count);
+}
+
+inline void forget_inherited_fds() noexcept {
+    unsetenv("LISTEN_PID");
+    unsetenv("LISTEN_FDS");
+    unsetenv("LISTEN_FDNAMES");
+}
+
+}  // namespace rondo::inline RONDO_ABI::detail
+
 // ---- rondo/os/names.hpp
 
 // From names to addresses, by getaddrinfo: the one call of the system that blocks for as long as
@@ -3390,59 +3443,6 @@ inline Result<size_t> resolve_name(const char* name, uint16_t port, Family famil
     freeaddrinfo(found);
     if (count == 0) return Error(no_such_address, "resolve", name);
     return count;
-}
-
-}  // namespace rondo::inline RONDO_ABI::detail
-
-// ---- rondo/os/inherited_fds.hpp
-
-// Sockets that the service manager opened for this process (sd_listen_fds(3)): LISTEN_FDS of them,
-// from descriptor 3 on, if LISTEN_PID is this process.
-//
-// It refuses to change the environment unless it is told to, since that is the process' own.
-
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdlib.h>
-#include <unistd.h>
-
-namespace rondo::inline RONDO_ABI::detail {
-
-inline constexpr int inherited_first = 3;
-
-// Digits only; -1: anything else.
-inline long number_in_environment(const char* name) noexcept {
-    const char* text = getenv(name);
-    if (text == nullptr || *text < '0' || *text > '9') return -1;
-    char* end = nullptr;
-    errno = 0;
-    const long value = strtol(text, &end, 10);
-    return *end == '\0' && errno == 0 ? value : -1;
-}
-
-inline Result<int> inherited_fds() noexcept {
-    if (getenv("LISTEN_FDS") == nullptr) return 0;
-    if (number_in_environment("LISTEN_PID") != getpid()) return 0;
-    const long count = number_in_environment("LISTEN_FDS");
-    if (count < 0 || count > INT_MAX - inherited_first) return Error(EINVAL, "LISTEN_FDS");
-    for (int fd = inherited_first; fd < inherited_first + static_cast<int>(count); ++fd) {
-        const int flags = fcntl(fd, F_GETFD);
-        if (flags < 0 || fcntl(fd, F_SETFD, flags | FD_CLOEXEC) != 0) {
-            return Error::on_fd(errno, "LISTEN_FDS", fd);
-        }
-        const int status = fcntl(fd, F_GETFL);
-        if (status < 0 || fcntl(fd, F_SETFL, status | O_NONBLOCK) != 0) {
-            return Error::on_fd(errno, "LISTEN_FDS", fd);
-        }
-    }
-    return static_cast<int>(count);
-}
-
-inline void forget_inherited_fds() noexcept {
-    unsetenv("LISTEN_PID");
-    unsetenv("LISTEN_FDS");
-    unsetenv("LISTEN_FDNAMES");
 }
 
 }  // namespace rondo::inline RONDO_ABI::detail
@@ -9563,7 +9563,7 @@ struct Plain {
 // edge-triggered where the poller can; write interest joins for good when the kernel first takes
 // less than all. While its replies are above the high-water mark it reads no more by itself.
 //
-// How it reads, writes and ends is in connection_io.hpp.
+// How it reads and ends is in connection_io.hpp, how it writes in connection_write.hpp.
 
 #include <errno.h>
 #include <stddef.h>
@@ -10023,7 +10023,7 @@ void Connections<Loop, State, T>::bury(Connection& connection) {
 
 // ---- rondo/net/connection_io.hpp
 
-// How a connection reads, writes, and ends.
+// How a connection reads and ends, and what holds its handlers together.
 //
 // Whatever calls it, an event, the group's service or a timer, goes through work() or a Running and
 // ends in conclude(): handlers only leave notes (bytes in the queue, flags), and what follows from
@@ -10153,181 +10153,6 @@ void Connection<Loop, State, T>::watch_for() {
     } else {
         loop().modify(fd_, wanted);
     }
-}
-
-// Writing -----------------------------------------------------------------------------------------
-
-template <class Loop, class State, class T>
-bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
-    if (!can_send()) return false;
-    if (bytes.empty()) return true;
-    const bool own = bytes.data() >= shown_.data() &&
-                     bytes.data() + bytes.size() <= shown_.data() + shown_.size();
-    if (own && borrowed_.empty()) {
-        borrowed_ = bytes;
-    } else if (own && borrowed_.data() + borrowed_.size() == bytes.data()) {
-        borrowed_ = {borrowed_.data(), borrowed_.size() + bytes.size()};
-    } else if (depth_ == 0 && queue_.empty() && any(can_, transport_.write_needs())) {
-        borrowed_ = bytes;
-        write_out();
-        keep_borrowed();
-    } else if (!enqueue(bytes)) {
-        return false;
-    }
-    return settle();
-}
-
-template <class Loop, class State, class T>
-template <OwnsBytes Owner>
-bool Connection<Loop, State, T>::send(Owner&& owner) {
-    const auto bytes = std::as_bytes(std::span(std::as_const(owner)));
-    if (bytes.size() < copied_below) return send(bytes);
-    if (!can_send()) return false;
-    keep_borrowed();
-    if (!queue_.append_owned(static_cast<Owner&&>(owner))) {
-        die(ENOMEM, "send");
-        return false;
-    }
-    if (depth_ == 0) write_out();
-    return settle();
-}
-
-template <class Loop, class State, class T>
-bool Connection<Loop, State, T>::send_parts(
-    std::initializer_list<std::span<const std::byte>> parts) {
-    if (!can_send()) return false;
-    for (const auto& part : parts) {
-        const bool last = &part == parts.end() - 1;
-        if (last && depth_ == 0 && any(can_, transport_.write_needs())) {
-            borrowed_ = part;
-            write_out();
-            keep_borrowed();
-        } else if (!enqueue(part)) {
-            return false;
-        }
-    }
-    return settle();
-}
-
-// What follows from bytes that were queued. Outside of the handlers nobody else looks after it.
-template <class Loop, class State, class T>
-bool Connection<Loop, State, T>::settle() {
-    mark();
-    if (depth_ == 0 && !dead_) {
-        watch_for();
-        set_timer();
-    }
-    return can_send();
-}
-
-template <class Loop, class State, class T>
-void Connection<Loop, State, T>::flush() {
-    if (dead_) return;
-    write_out();
-    keep_borrowed();
-    settle();
-}
-
-// Behind the queue go the borrowed bytes, from where they are.
-template <class Loop, class State, class T>
-IoResult Connection<Loop, State, T>::write_queue(const ConstBuffer& behind, size_t& asked) {
-    ConstBuffer parts[parts_max];
-    size_t count = queue_.gather({parts, parts_max});
-    if (count < parts_max && behind.size != 0) parts[count++] = behind;
-    asked = 0;
-    for (size_t i = 0; i < count; ++i) asked += parts[i].size;
-    return transport_.write(sockets(), fd_, {parts, count});
-}
-
-template <class Loop, class State, class T>
-void Connection<Loop, State, T>::write_out() {
-    if (dead_) return;
-    while (unsent() != 0 && any(can_, transport_.write_needs())) {
-        const ConstBuffer part{borrowed_.data(), borrowed_.size()};
-        size_t asked = part.size;
-        const IoResult wrote = queue_.empty() ? transport_.write(sockets(), fd_, {&part, 1})
-                                              : write_queue(part, asked);
-        if (wrote.would_block()) {
-            can_ &= ~transport_.write_needs();
-            break;
-        }
-        if (!wrote) return broken(wrote.code);
-        counters_.sent += wrote.bytes;
-        counters_.last_sent = loop().now();
-        write_since_ = Instant::max();
-        const size_t queued = wrote.bytes < queue_.size() ? wrote.bytes : queue_.size();
-        queue_.consume(group_.pool_, queued);
-        borrowed_ = borrowed_.subspan(wrote.bytes - queued);
-        if (wrote.bytes < asked && T::short_reads_drain) can_ &= ~Interest::write;
-    }
-    if (full_ && unsent() <= options().low_water) {
-        if (choked_) read_since_ = loop().now();
-        full_ = choked_ = false;
-        drained_ = true;
-        show_what_is_left();
-        if (depth_ == 0) group_.enlist(*this);
-    }
-    if (ending_ && unsent() == 0) finish_writing();
-}
-
-// Once: a handler that fills what the kernel takes at once would keep the others waiting.
-template <class Loop, class State, class T>
-void Connection<Loop, State, T>::tell_drained() {
-    if (dead_ || !std::exchange(drained_, false)) return;
-    if (group_.drain_) group_.drain_(*this);
-    write_out();
-    mark();
-    if (drained_) group_.enlist(*this);
-}
-
-template <class Loop, class State, class T>
-bool Connection<Loop, State, T>::enqueue(std::span<const std::byte> bytes) {
-    keep_borrowed();
-    if (!dead_ && queue_.append(group_.pool_, bytes)) return true;
-    die(ENOMEM, "send");
-    return false;
-}
-
-template <class Loop, class State, class T>
-void Connection<Loop, State, T>::keep_borrowed() {
-    const auto bytes = std::exchange(borrowed_, {});
-    if (bytes.empty() || dead_) return;
-    if (!queue_.append(group_.pool_, bytes)) die(ENOMEM, "send");
-}
-
-// The marks. In a handler the kernel is asked first: it may take more than there seems to be.
-template <class Loop, class State, class T>
-void Connection<Loop, State, T>::mark() {
-    if (depth_ != 0 && unsent() > options().high_water) write_out();
-    if (dead_ || unsent() <= options().high_water) return;
-    full_ = true;
-    drained_ = false;
-    if (options().unsent_max != 0 && unsent() > options().unsent_max) die(ENOBUFS, "send");
-}
-
-// The peer reads no longer, but what it sent before may still be there: it is read to its end.
-template <class Loop, class State, class T>
-void Connection<Loop, State, T>::broken(int code) {
-    queue_.clear(group_.pool_);
-    borrowed_ = {};
-    full_ = choked_ = drained_ = false;
-    broken_ = code;
-    if (paused_ || read_ended_ || closing_) return die(code, "write");
-    can_ |= Interest::read;
-    group_.enlist(*this);
-}
-
-// What isn't a socket can't be closed by half: its peer is told by the end.
-template <class Loop, class State, class T>
-void Connection<Loop, State, T>::finish_writing() {
-    if (write_ended_ || dead_) return;
-    const IoResult done = transport_.finish(sockets(), fd_);
-    if (done.would_block()) {
-        can_ &= ~transport_.write_needs();
-        return;
-    }
-    write_ended_ = true;
-    if (read_ended_ || !done) die(0, "close");
 }
 
 // Reading -----------------------------------------------------------------------------------------
@@ -10513,6 +10338,191 @@ void Connection<Loop, State, T>::expired() {
     }
     if (closing_) static_cast<void>(sockets().set_linger_reset(fd_, true));
     die(ETIMEDOUT, call);
+}
+
+}  // namespace rondo::inline RONDO_ABI
+
+// ---- rondo/net/connection_write.hpp
+
+// How a connection writes: what is sent goes behind the queue, and leaves in as few system calls as
+// can be. Bytes that on_data sends of those that it looks at are borrowed: they leave from where
+// they are, and are copied into the queue only if the kernel does not take them before it returns.
+
+#include <errno.h>
+
+namespace rondo::inline RONDO_ABI {
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
+    if (!can_send()) return false;
+    if (bytes.empty()) return true;
+    const bool own = bytes.data() >= shown_.data() &&
+                     bytes.data() + bytes.size() <= shown_.data() + shown_.size();
+    if (own && borrowed_.empty()) {
+        borrowed_ = bytes;
+    } else if (own && borrowed_.data() + borrowed_.size() == bytes.data()) {
+        borrowed_ = {borrowed_.data(), borrowed_.size() + bytes.size()};
+    } else if (depth_ == 0 && queue_.empty() && any(can_, transport_.write_needs())) {
+        borrowed_ = bytes;
+        write_out();
+        keep_borrowed();
+    } else if (!enqueue(bytes)) {
+        return false;
+    }
+    return settle();
+}
+
+template <class Loop, class State, class T>
+template <OwnsBytes Owner>
+bool Connection<Loop, State, T>::send(Owner&& owner) {
+    const auto bytes = std::as_bytes(std::span(std::as_const(owner)));
+    if (bytes.size() < copied_below) return send(bytes);
+    if (!can_send()) return false;
+    keep_borrowed();
+    if (!queue_.append_owned(static_cast<Owner&&>(owner))) {
+        die(ENOMEM, "send");
+        return false;
+    }
+    if (depth_ == 0) write_out();
+    return settle();
+}
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::send_parts(
+    std::initializer_list<std::span<const std::byte>> parts) {
+    if (!can_send()) return false;
+    for (const auto& part : parts) {
+        const bool last = &part == parts.end() - 1;
+        if (last && depth_ == 0 && any(can_, transport_.write_needs())) {
+            borrowed_ = part;
+            write_out();
+            keep_borrowed();
+        } else if (!enqueue(part)) {
+            return false;
+        }
+    }
+    return settle();
+}
+
+// What follows from bytes that were queued. Outside of the handlers nobody else looks after it.
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::settle() {
+    mark();
+    if (depth_ == 0 && !dead_) {
+        watch_for();
+        set_timer();
+    }
+    return can_send();
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::flush() {
+    if (dead_) return;
+    write_out();
+    keep_borrowed();
+    settle();
+}
+
+// Behind the queue go the borrowed bytes, from where they are.
+template <class Loop, class State, class T>
+IoResult Connection<Loop, State, T>::write_queue(const ConstBuffer& behind, size_t& asked) {
+    ConstBuffer parts[parts_max];
+    size_t count = queue_.gather({parts, parts_max});
+    if (count < parts_max && behind.size != 0) parts[count++] = behind;
+    asked = 0;
+    for (size_t i = 0; i < count; ++i) asked += parts[i].size;
+    return transport_.write(sockets(), fd_, {parts, count});
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::write_out() {
+    if (dead_) return;
+    while (unsent() != 0 && any(can_, transport_.write_needs())) {
+        const ConstBuffer part{borrowed_.data(), borrowed_.size()};
+        size_t asked = part.size;
+        const IoResult wrote = queue_.empty() ? transport_.write(sockets(), fd_, {&part, 1})
+                                              : write_queue(part, asked);
+        if (wrote.would_block()) {
+            can_ &= ~transport_.write_needs();
+            break;
+        }
+        if (!wrote) return broken(wrote.code);
+        counters_.sent += wrote.bytes;
+        counters_.last_sent = loop().now();
+        write_since_ = Instant::max();
+        const size_t queued = wrote.bytes < queue_.size() ? wrote.bytes : queue_.size();
+        queue_.consume(group_.pool_, queued);
+        borrowed_ = borrowed_.subspan(wrote.bytes - queued);
+        if (wrote.bytes < asked && T::short_reads_drain) can_ &= ~Interest::write;
+    }
+    if (full_ && unsent() <= options().low_water) {
+        if (choked_) read_since_ = loop().now();
+        full_ = choked_ = false;
+        drained_ = true;
+        show_what_is_left();
+        if (depth_ == 0) group_.enlist(*this);
+    }
+    if (ending_ && unsent() == 0) finish_writing();
+}
+
+// Once: a handler that fills what the kernel takes at once would keep the others waiting.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::tell_drained() {
+    if (dead_ || !std::exchange(drained_, false)) return;
+    if (group_.drain_) group_.drain_(*this);
+    write_out();
+    mark();
+    if (drained_) group_.enlist(*this);
+}
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::enqueue(std::span<const std::byte> bytes) {
+    keep_borrowed();
+    if (!dead_ && queue_.append(group_.pool_, bytes)) return true;
+    die(ENOMEM, "send");
+    return false;
+}
+
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::keep_borrowed() {
+    const auto bytes = std::exchange(borrowed_, {});
+    if (bytes.empty() || dead_) return;
+    if (!queue_.append(group_.pool_, bytes)) die(ENOMEM, "send");
+}
+
+// The marks. In a handler the kernel is asked first: it may take more than there seems to be.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::mark() {
+    if (depth_ != 0 && unsent() > options().high_water) write_out();
+    if (dead_ || unsent() <= options().high_water) return;
+    full_ = true;
+    drained_ = false;
+    if (options().unsent_max != 0 && unsent() > options().unsent_max) die(ENOBUFS, "send");
+}
+
+// The peer reads no longer, but what it sent before may still be there: it is read to its end.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::broken(int code) {
+    queue_.clear(group_.pool_);
+    borrowed_ = {};
+    full_ = choked_ = drained_ = false;
+    broken_ = code;
+    if (paused_ || read_ended_ || closing_) return die(code, "write");
+    can_ |= Interest::read;
+    group_.enlist(*this);
+}
+
+// What isn't a socket can't be closed by half: its peer is told by the end.
+template <class Loop, class State, class T>
+void Connection<Loop, State, T>::finish_writing() {
+    if (write_ended_ || dead_) return;
+    const IoResult done = transport_.finish(sockets(), fd_);
+    if (done.would_block()) {
+        can_ &= ~transport_.write_needs();
+        return;
+    }
+    write_ended_ = true;
+    if (read_ended_ || !done) die(0, "close");
 }
 
 }  // namespace rondo::inline RONDO_ABI

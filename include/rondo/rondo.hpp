@@ -63,6 +63,7 @@
 #include <rondo/net/connection.hpp>
 #include <rondo/net/connection_io.hpp>
 #include <rondo/net/connection_options.hpp>
+#include <rondo/net/connection_write.hpp>
 #include <rondo/net/connections.hpp>
 #include <rondo/net/connector.hpp>
 #include <rondo/net/framing.hpp>

@@ -3,8 +3,8 @@
 // where it is instantiated. Nothing here is ever linked or run.
 
 #include <rondo/rondo.hpp>
-#include <rondo/thread/worker_pool.hpp>
 #include <rondo/thread/loop_group.hpp>
+#include <rondo/thread/worker_pool.hpp>
 
 #include <csignal>
 #include <string_view>

@@ -10,7 +10,7 @@
 // edge-triggered where the poller can; write interest joins for good when the kernel first takes
 // less than all. While its replies are above the high-water mark it reads no more by itself.
 //
-// How it reads, writes and ends is in connection_io.hpp.
+// How it reads and ends is in connection_io.hpp, how it writes in connection_write.hpp.
 
 #include <errno.h>
 #include <stddef.h>

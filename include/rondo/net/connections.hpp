@@ -281,3 +281,4 @@ void Connections<Loop, State, T>::bury(Connection& connection) {
 }  // namespace rondo::inline RONDO_ABI
 
 #include <rondo/net/connection_io.hpp>
+#include <rondo/net/connection_write.hpp>

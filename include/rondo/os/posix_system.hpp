@@ -16,8 +16,8 @@
 #include <rondo/core/memory.hpp>
 #include <rondo/core/result.hpp>
 #include <rondo/os/child_watch.hpp>
-#include <rondo/os/names.hpp>
 #include <rondo/os/inherited_fds.hpp>
+#include <rondo/os/names.hpp>
 #include <rondo/os/pin_thread.hpp>
 #include <rondo/os/signal_watch.hpp>
 #include <rondo/os/thread_token.hpp>
