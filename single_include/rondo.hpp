@@ -11006,9 +11006,13 @@ public:
 
     /// Calls `f(const rondo::Error&)` when accepting fails, also each time that it pauses for it.
     /// Set it outside of its calls. It may close or destroy the listener.
+    /// Errors: false if memory is out; the one before stands.
     template <class F>
-    void on_error(F&& f) {
-        on_error_ = ErrorHandler(static_cast<F&&>(f));
+    bool on_error(F&& f) {
+        ErrorHandler handler(static_cast<F&&>(f));
+        if (!handler) return false;
+        on_error_ = std::move(handler);
+        return true;
     }
 
     /// Listens on one more endpoint.
@@ -11018,8 +11022,9 @@ public:
         auto fd = loop_.sockets().listen_on(at, options);
         if (!fd) return Error(fd.error().code(), "listen", at.text());
         const auto added = join(*fd, "listen");
-        if (!added) loop_.sockets().close(*fd);
-        return added;
+        if (added) return added;
+        loop_.sockets().close(*fd);
+        return Error(added.error().code(), "listen", at.text());
     }
 
     /// Accepts on a listening socket that the user made or was given, and owns it from then on. It
@@ -11516,8 +11521,8 @@ public:
     Result<int> adopt_inherited() { return listener_.adopt_inherited(); }
     /// `f(const rondo::Error&)`: why accepting failed; see Listener::on_error.
     template <class F>
-    void on_accept_error(F&& f) {
-        listener_.on_error(static_cast<F&&>(f));
+    bool on_accept_error(F&& f) {
+        return listener_.on_error(static_cast<F&&>(f));
     }
     /// Where it listens.
     Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }
@@ -12077,6 +12082,7 @@ void UdpSocket<Loop>::read_in() {
     show();
     write_out();
     for (int i = 0; i < batches_per_turn && wants_read() && life == life_; ++i) {
+        if (shown_ < count_) return;  // it was paused there, and on_error has resumed it
         const BatchResult got = receive();
         show();
         if (life == life_ && got.code != 0 && !got.would_block()) report(got.code, "receive");

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include <rondo/net/server.hpp>
 
 #include "loop/rig.hpp"
+#include "support/counting_memory.hpp"
 
 using namespace rondo;
 using namespace rondo::test;
@@ -85,6 +87,29 @@ TEST_CASE("a listener tells why accepting failed, and that it pauses", "[listene
     CHECK(told == std::vector<int>{EMFILE, EPERM});
     CHECK(listener.counters().errors == 1);
     CHECK(listener.counters().pauses == 1);
+}
+
+TEST_CASE("an error's handler that got no memory is told, and the one before stands",
+          "[listener]") {
+    using Counting = CountingMemory<67>;
+    Rig<ManualPoller, Counting> rig;
+    std::string told;
+    const std::array<char, 100> large{'!'};
+    Listener listener(rig.loop, [&](int fd, const Endpoint&) { rig.own(fd); });
+    REQUIRE(listener.on_error([&](const Error&) { told += '.'; }));
+    REQUIRE(listener.listen(Endpoint::ipv4_loopback(0)));
+    const auto fail = [&] {
+        rig.own(rig.loop.sockets().connect_to(listener.local().value(), {}).value());
+        rig.world().accept_failure = EPERM;
+        rig.loop.poll();
+        return told;
+    };
+    Counting::fail_after(1);
+    CHECK_FALSE(listener.on_error([&told, large](const Error&) { told += large[0]; }));
+    Counting::never_fail();
+    CHECK(fail() == ".");
+    CHECK(listener.on_error([&told, large](const Error&) { told += large[0]; }));
+    CHECK(fail() == ".!");
 }
 
 TEST_CASE("an error's handler may destroy the listener", "[listener]") {

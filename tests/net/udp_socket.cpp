@@ -128,6 +128,30 @@ KERNEL_CASE("a paused socket shows nothing, and loses nothing of a batch that wa
     CHECK(site.udp.counters().receive_calls == 2);
 }
 
+KERNEL_CASE("what on_error resumes goes on with the batch that was begun", "[udp]") {
+    UdpSite<TestType> site;
+    site.udp.on_datagram([&](std::span<const std::byte> bytes, const Datagram&) {
+        site.heard.push_back(text_of(bytes));
+        if (site.heard.size() != 2) return;
+        site.udp.pause();
+        CHECK(site.udp.send(std::string(65535, 'x'), Endpoint::ipv4_loopback(9)));
+    });
+    site.udp.on_error([&](const Error& error) {
+        site.errors.push_back(error.code());
+        site.udp.resume();
+    });
+    site.open();
+    const int client = site.other();
+    Texts expected;
+    for (int i = 0; i < 70; ++i) {
+        expected.push_back(std::to_string(i));
+        site.tell(client, expected.back());
+    }
+    site.turns();
+    CHECK(site.errors == std::vector<int>{EMSGSIZE});
+    CHECK(site.heard == expected);
+}
+
 KERNEL_CASE("a handler may close its socket, and open it again", "[udp]") {
     UdpSite<TestType> site;
     Endpoint second;

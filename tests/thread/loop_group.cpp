@@ -13,6 +13,7 @@
 #include <rondo/rondo.hpp>
 
 #include "support/catch.hpp"
+#include "support/death.hpp"
 
 using namespace rondo;
 
@@ -163,6 +164,19 @@ TEST_CASE("tasks may be posted while the group is stopped, by several threads", 
         CHECK(ran <= queued);
     }
     CHECK(alive == 0);
+}
+
+TEST_CASE("a group says what is wrong") {
+    const auto early = dies([] { static_cast<void>(Group().next()); });
+    CHECK_THAT(early.message, ContainsSubstring("start() the group first"));
+    const auto nobody = dies([] { static_cast<void>(Group().load(0)); });
+    CHECK_THAT(nobody.message, ContainsSubstring("no thread with this index"));
+    const auto nothing = dies([] {
+        Group group;
+        static_cast<void>(
+            group.start([](Loop&, size_t) -> Result<Group::UserPtr> { return Group::UserPtr(); }));
+    });
+    CHECK_THAT(nothing.message, ContainsSubstring("answer with an Error instead"));
 }
 
 TEST_CASE("threads are taken in turn, or by what they have to do", "[threads]") {

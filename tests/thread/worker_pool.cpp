@@ -5,6 +5,7 @@
 
 #include <signal.h>
 
+#include <array>
 #include <latch>
 #include <memory>
 #include <set>
@@ -187,6 +188,27 @@ TEST_CASE("a full pool refuses, and tells when there is room again", "[threads]"
     CHECK(told == 2);
 }
 
+TEST_CASE("a second on_space is told what the first one was not told any more", "[threads]") {
+    Works works({.threads = 1, .jobs_max = 2});
+    works.occupy();
+    size_t first = 0;
+    size_t second = 0;
+    REQUIRE(works.pool->on_space([&] { ++first; }));
+    const WorkId last = works.pool->submit([] {}, [] {});
+    CHECK_FALSE(works.pool->submit([] {}, [] {}));
+    CHECK(works.pool->cancel(last));
+    REQUIRE(works.pool->on_space([&] {
+        if (++second == 1) CHECK(works.pool->on_space([&] { ++second; }));
+    }));
+    works.loop().poll();
+    works.loop().poll();
+    CHECK(first == 0);
+    CHECK(second == 1);
+    works.open();
+    works.loop().run();
+    CHECK(second == 1);
+}
+
 TEST_CASE("on_space isn't called when nothing was refused", "[threads]") {
     Works works({.threads = 1, .jobs_max = 1});
     size_t rooms = 0;
@@ -233,6 +255,25 @@ TEST_CASE("the end of a pool cancels what waits, waits for what runs, and tells 
     CHECK_FALSE(ran);
     CHECK_FALSE(told);
     CHECK(works.freed == 0);
+}
+
+TEST_CASE("what waited when the pool ended may be cancelled by what its jobs hold", "[threads]") {
+    Works works({.threads = 1});
+    works.occupy();
+    std::vector<WorkId> places;
+    for (int i = 0; i < 3; ++i) places.push_back(works.pool->submit([] {}, [] {}));
+    for (const size_t i : {1U, 0U, 2U}) REQUIRE(works.pool->cancel(places[i]));
+    // The last one's place comes first now: of what waits in the order a, b, c, the pool sees b, c
+    // and a.
+    auto& pool = *works.pool;
+    size_t cancelled = 0;
+    const WorkId first = pool.submit([] {}, [] {});
+    pool.submit([] {}, [] {});
+    pool.submit([] {}, [held = AtEnd([&] { cancelled += pool.cancel(first); })] {});
+    std::thread opener([&] { works.open(); });
+    works.pool.reset();
+    opener.join();
+    CHECK(cancelled == 0);  // the pool has done that
 }
 
 TEST_CASE("a result that is on its way when the pool ends is dropped", "[threads]") {
@@ -303,6 +344,26 @@ TEST_CASE("a worker that can't tell because memory is out tells later", "[thread
     works.loop().run();
     CHECK(works.freed == 1);
     CHECK(told);
+}
+
+TEST_CASE("on_space and drain() without memory change nothing", "[threads]") {
+    Works<Memories> works({.threads = 1, .jobs_max = 1});
+    const std::array<char, 100> large{};
+    size_t called = 0;
+    for (int k : {1, 2}) {
+        Memories::fail_after(k);
+        CHECK_FALSE(works.pool->on_space([large, &called] { called += 1U + size_t(large[0]); }));
+        Memories::fail_after(k);
+        CHECK_FALSE(works.pool->drain([large, &called] { called += 1U + size_t(large[0]); }));
+        Memories::never_fail();
+    }
+    CHECK(works.pool->submit([] {}, [] {}));  // it isn't drained
+    CHECK_FALSE(works.pool->submit([] {}, [] {}));
+    works.loop().run();
+    CHECK(called == 0);
+    REQUIRE(works.pool->drain([large, &called] { called += 1U + size_t(large[0]); }));
+    works.loop().run();
+    CHECK(called == 1);
 }
 
 TEST_CASE("workers leave the signals of the process to other threads", "[threads]") {

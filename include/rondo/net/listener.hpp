@@ -85,9 +85,13 @@ public:
 
     /// Calls `f(const rondo::Error&)` when accepting fails, also each time that it pauses for it.
     /// Set it outside of its calls. It may close or destroy the listener.
+    /// Errors: false if memory is out; the one before stands.
     template <class F>
-    void on_error(F&& f) {
-        on_error_ = ErrorHandler(static_cast<F&&>(f));
+    bool on_error(F&& f) {
+        ErrorHandler handler(static_cast<F&&>(f));
+        if (!handler) return false;
+        on_error_ = std::move(handler);
+        return true;
     }
 
     /// Listens on one more endpoint.
@@ -97,8 +101,9 @@ public:
         auto fd = loop_.sockets().listen_on(at, options);
         if (!fd) return Error(fd.error().code(), "listen", at.text());
         const auto added = join(*fd, "listen");
-        if (!added) loop_.sockets().close(*fd);
-        return added;
+        if (added) return added;
+        loop_.sockets().close(*fd);
+        return Error(added.error().code(), "listen", at.text());
     }
 
     /// Accepts on a listening socket that the user made or was given, and owns it from then on. It

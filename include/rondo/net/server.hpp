@@ -40,8 +40,8 @@ public:
     Result<int> adopt_inherited() { return listener_.adopt_inherited(); }
     /// `f(const rondo::Error&)`: why accepting failed; see Listener::on_error.
     template <class F>
-    void on_accept_error(F&& f) {
-        listener_.on_error(static_cast<F&&>(f));
+    bool on_accept_error(F&& f) {
+        return listener_.on_error(static_cast<F&&>(f));
     }
     /// Where it listens.
     Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }

@@ -237,6 +237,7 @@ void UdpSocket<Loop>::read_in() {
     show();
     write_out();
     for (int i = 0; i < batches_per_turn && wants_read() && life == life_; ++i) {
+        if (shown_ < count_) return;  // it was paused there, and on_error has resumed it
         const BatchResult got = receive();
         show();
         if (life == life_ && got.code != 0 && !got.would_block()) report(got.code, "receive");

@@ -125,11 +125,12 @@ public:
         return true;
     }
 
-    /// What waits is taken by nobody any more.
+    /// What waits is taken by nobody any more, and can't be removed.
     void stop() noexcept {
         {
             const std::lock_guard lock(mutex_);
             stopping_ = true;
+            while (first_ != nullptr) unlink(*first_);
         }
         changed_.notify_all();
     }

@@ -125,10 +125,12 @@ public:
     size_t size() const noexcept { return members_.size(); }
     /// What give() has handed to thread `index`, and isn't finished().
     size_t load(size_t index) const noexcept {
+        RONDO_ASSERT(index < members_.size(), "load: there is no thread with this index");
         return members_[index]->load.load(std::memory_order_relaxed);
     }
     /// A thread: each in turn.
     size_t next() noexcept {
+        RONDO_ASSERT(!members_.empty(), "next: there are no threads, start() the group first");
         return turn_.fetch_add(1, std::memory_order_relaxed) % members_.size();
     }
     /// The thread with the smallest load, the first of several.
@@ -197,6 +199,7 @@ private:
         Loop loop(std::move(*poller));
         Result<UserPtr> made = factory(loop, index);
         if (!made) return started(&made.error());
+        RONDO_ASSERT(*made, "a factory answered with a null pointer: answer with an Error instead");
         UserPtr user = std::move(*made);
         member.user = user.get();
         {

@@ -79,15 +79,17 @@ public:
     /// replaces the first.
     /// Errors: false if memory is out.
     bool on_space(Task f) {
-        if (!space_.at(Instant::max(), SpaceAgain{*this, std::move(f)})) return false;
-        loop_.background(space_.id(), true);
+        const bool due = space_.armed();  // the one before hasn't been told yet
+        const Instant at = due ? Instant() : Instant::max();
+        if (!f || !space_.at(at, SpaceAgain{*this, std::move(f)})) return false;
+        loop_.background(space_.id(), !due);
         return true;
     }
     /// Takes no more jobs, and calls `f` in a later turn when all that were taken have been told.
     /// Errors: false if memory is out; nothing has changed then.
     bool drain(Task f) {
         const Instant at = pending_ == 0 ? Instant() : Instant::max();
-        if (!drained_.at(at, std::move(f))) return false;
+        if (!f || !drained_.at(at, std::move(f))) return false;
         closed_ = true;
         return true;
     }
