@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include <rondo/rondo.hpp>
 
@@ -64,6 +65,25 @@ public:
         return rondo::Endpoint::ipv4_loopback(static_cast<uint16_t>(number("--port", 0, 0, 65535)));
     }
 
+    /// `--bind` with up to 16 addresses, separated by commas, at `--port`; without it, this machine
+    /// alone. Others than this machine are only for servers that ask for a password.
+    std::vector<rondo::Endpoint> addresses(bool password) {
+        const std::string port = std::to_string(number("--port", 0, 0, 65535));
+        const std::string_view list = text("--bind", "127.0.0.1");
+        std::vector<rondo::Endpoint> found;
+        for (size_t at = 0; at <= list.size();) {
+            const size_t end = std::min(list.find(',', at), list.size());
+            std::string word(list.substr(at, end - at));
+            at = end + 1;
+            const bool v6 = word.find(':') != word.npos;
+            const auto parsed = rondo::Endpoint::parse((v6 ? "[" + word + "]" : word) + ":" + port);
+            const bool here = word == "::1" || word.starts_with("127.");
+            if (!parsed || found.size() == 16 || (!here && !password)) refuse(word.c_str());
+            found.push_back(*parsed);
+        }
+        return found;
+    }
+
     /// To be called when all options have been asked for.
     void done() const {
         for (int i = 1; i < argc_; ++i) {
@@ -102,6 +122,24 @@ inline void raise_descriptor_limit() {
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+/// Says what of that the system won't give.
+inline void warn_of_limits(size_t clients, int backlog) {
+    constexpr size_t others = 32;  // descriptors besides those of clients
+    rlimit limit{};
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < clients + others) {
+        std::fprintf(stderr, "warning: %zu clients need %zu descriptors, and there are only %zu\n",
+                     clients, clients + others, static_cast<size_t>(limit.rlim_cur));
+    }
+    int most = 0;
+    std::FILE* const file = std::fopen("/proc/sys/net/core/somaxconn", "r");
+    if (file == nullptr) return;
+    if (std::fscanf(file, "%d", &most) == 1 && most < backlog) {
+        std::fprintf(stderr, "warning: the backlog of %d is clipped to somaxconn, %d\n", backlog,
+                     most);
+    }
+    std::fclose(file);
 }
 
 /// Calls `run` with a loop on that poller.

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// A call of a command: what its function is given, and the checks that commands share. What isn't
+// as it should be is thrown as Refused, so a command reads as if all were well.
+
+#include <functional>
+#include <limits>
+
+#include "examples/kv/keyspace.hpp"
+#include "examples/kv/resp.hpp"
+
+namespace example::kv {
+
+struct Settings {
+    std::string password;
+    size_t clients_max = 10'000, bulk_max = 64 << 20, output_max = 256 << 20;
+    long timeout = 0;  // seconds; 0: none
+    int backlog = 511;
+};
+
+/// What is known of a client besides its connection.
+struct Client {
+    size_t id = 0, db = 0;
+    size_t needed = 0;  // bytes that there must be before it makes sense to parse
+    long long since = 0;
+    bool trusted = false, leaving = false;
+    std::string name;
+};
+
+/// What all clients share. Times are in ms.
+struct Store {
+    static constexpr size_t databases = 16;
+
+    const Settings settings;
+    Counter memory;
+    std::vector<Keyspace> spaces;
+    size_t accepted = 0, connected = 0, executed = 0, expired = 0, port = 0;
+    long long started = 0;
+    std::function<std::string()> client_list;
+    std::function<void()> shut_down;
+
+    explicit Store(Settings with) : settings(std::move(with)) {
+        while (spaces.size() < databases) spaces.emplace_back(memory);
+    }
+};
+
+struct Call {
+    using Item = Keyspace::Item;
+
+    Store& store;
+    Client& client;
+    const Args& args;
+    Reply& reply;
+    const long long now;
+    std::string_view name;
+    Keyspace& keys;
+
+    std::string_view operator[](size_t i) const { return args[i]; }
+    size_t count() const { return args.size(); }
+    bool is(size_t i, std::string_view word) const { return same_word(args[i], word); }
+    String text(std::string_view from) const { return String(from, keys.memory()); }
+
+    void require_syntax(bool fine) const { require(fine, "ERR syntax error"); }
+    void require_count(bool fine, std::string_view subcommand = "") const {
+        if (fine) return;
+        const std::string both = std::string(name).append(subcommand);
+        refuse("ERR wrong number of arguments for '", both, "' command");
+    }
+    long long number(std::string_view digits) const {
+        long long value = 0;
+        require(read_integer(digits, value), "ERR value is not an integer or out of range");
+        return value;
+    }
+    /// A time to come, from an argument in units of `unit` ms.
+    long long time(size_t i, long long unit, long long least) const {
+        constexpr long long most = std::numeric_limits<long long>::max();
+        const long long amount = number(args[i]);
+        if (amount < least || amount > (most - now) / unit || amount < -(most / unit)) {
+            refuse("ERR invalid expire time in '", name, "' command");
+        }
+        return now + amount * unit;
+    }
+
+    /// What is under that argument; nullptr: nothing.
+    Item* find(size_t i = 1) const { return keys.find(args[i], now); }
+    /// The T in it; nullptr: there is nothing.
+    template <class T>
+    static T* as(Item* item) {
+        T* const value = item != nullptr ? std::get_if<T>(&item->second.value) : nullptr;
+        require(item == nullptr || value != nullptr,
+                "WRONGTYPE Operation against a key holding the wrong kind of value");
+        return value;
+    }
+    /// The T under the first argument; nullptr: there is nothing.
+    template <class T>
+    T* look() const {
+        return as<T>(find());
+    }
+    /// The same; makes an empty one if there is nothing.
+    template <class T>
+    T& make() const {
+        if (T* const value = look<T>()) return *value;
+        return std::get<T>(keys.insert(args[1], T(keys.memory())).second.value);
+    }
+};
+
+}  // namespace example::kv

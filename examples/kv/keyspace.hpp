@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// The dictionary: standard containers with an allocator that counts. It is cut by hash into a fixed
+// number of shards, which SCAN's cursor names: a shard may grow, but no key ever moves to another.
+// Keys that expire are also kept in the order of their time, so that expiring them is no search.
+
+#include <cstring>
+#include <deque>
+#include <functional>
+#include <memory_resource>
+#include <set>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+namespace example::kv {
+
+/// Counts the bytes that containers hold.
+class Counter : public std::pmr::memory_resource {
+public:
+    size_t used = 0;
+
+private:
+    void* do_allocate(size_t bytes, size_t) override {
+        used += bytes;
+        return ::operator new(bytes);
+    }
+    void do_deallocate(void* memory, size_t bytes, size_t) override {
+        used -= bytes;
+        ::operator delete(memory);
+    }
+    bool do_is_equal(const memory_resource& other) const noexcept override {
+        return this == &other;
+    }
+};
+
+/// Eight bytes at a time; keys are short. The map keeps the result with the key.
+struct KeyHash {
+    using is_transparent = void;
+
+    size_t operator()(std::string_view text) const {
+        uint64_t hash = text.size(), word = 0;
+        const auto mix = [&](size_t count) {
+            std::memcpy(&word, text.data(), count);
+            hash = (hash ^ word) * 0x9E3779B97F4A7C15;
+            hash ^= hash >> 29;
+        };
+        for (; text.size() >= 8; text.remove_prefix(8)) mix(8);
+        if (!text.empty()) mix(text.size());
+        return hash;
+    }
+};
+
+template <class T>
+using Map = std::pmr::unordered_map<std::pmr::string, T, KeyHash, std::equal_to<>>;
+using String = std::pmr::string;
+using List = std::pmr::deque<String>;
+using Hash = Map<String>;
+
+constexpr long long never = -1;
+
+using Value = std::variant<String, List, Hash>;
+
+struct Entry {
+    Value value;
+    long long expires = never;  // in ms on the loop's clock
+
+    explicit Entry(Value of) : value(std::move(of)) {}
+    bool lives(long long now) const { return expires == never || expires > now; }
+};
+
+/// One database.
+class Keyspace {
+public:
+    using Item = std::pair<const String, Entry>;
+    static constexpr size_t shards = 512;
+
+    explicit Keyspace(Counter& memory) : due_(&memory) {
+        shards_.reserve(shards);
+        while (shards_.size() < shards) shards_.emplace_back(&memory);
+    }
+
+    std::pmr::memory_resource* memory() const { return due_.get_allocator().resource(); }
+    size_t size() const { return size_; }
+    size_t expiring() const { return due_.size(); }
+
+    /// nullptr if it isn't there, or has expired by `now`.
+    Item* find(std::string_view key, long long now) {
+        auto& shard = shard_of(key);
+        const auto at = shard.find(key);
+        if (at == shard.end()) return nullptr;
+        if (at->second.lives(now)) return &*at;
+        erase(key);
+        return nullptr;
+    }
+    /// A key that isn't there yet.
+    Item& insert(std::string_view key, Value value) {
+        ++size_;
+        return *shard_of(key).try_emplace(String(key, memory()), std::move(value)).first;
+    }
+    bool erase(std::string_view key) {
+        auto& shard = shard_of(key);
+        const auto at = shard.find(key);
+        if (at == shard.end()) return false;
+        expire(*at, never);
+        shard.erase(at);
+        --size_;
+        return true;
+    }
+    void clear() {
+        due_.clear();
+        for (auto& shard : shards_) shard.clear();
+        size_ = 0;
+    }
+
+    void expire(Item& item, long long when) {
+        long long& expires = item.second.expires;
+        if (expires == when) return;
+        if (expires != never) due_.erase({expires, &item.first});
+        expires = when;
+        if (when != never) due_.insert({when, &item.first});
+    }
+    /// Erases at most `most` keys whose time has come, and tells how many.
+    size_t expire_due(long long now, size_t most) {
+        const size_t before = size_;
+        while (before - size_ < most && !due_.empty() && due_.begin()->first <= now) {
+            erase(*due_.begin()->second);
+        }
+        return before - size_;
+    }
+
+    /// Calls f(item) for all of a shard that haven't expired.
+    void each(size_t shard, long long now, auto&& f) {
+        for (auto& item : shards_[shard]) {
+            if (item.second.lives(now)) f(item);
+        }
+    }
+
+private:
+    // The map uses the hash modulo a prime, so the upper bits are as good as any.
+    Map<Entry>& shard_of(std::string_view key) { return shards_[(KeyHash()(key) >> 32) % shards]; }
+
+    std::vector<Map<Entry>> shards_;
+    std::pmr::set<std::pair<long long, const String*>> due_;
+    size_t size_ = 0;
+};
+
+/// Redis' patterns: ? * [a-z] [^a] and a backslash before what is meant as it is. Only the last
+/// star is ever tried again, so the cost is at most the product of the lengths.
+inline bool matches(std::string_view pattern, std::string_view text) {
+    size_t p = 0, t = 0, star = pattern.npos, retry = 0;
+    const auto escape = [&](size_t& at) {
+        if (pattern[at] == '\\' && at + 1 < pattern.size()) ++at;
+        return pattern[at++];
+    };
+    const auto one = [&](size_t& at, char c) {  // an element of the pattern against c
+        if (pattern[at] == '?') return ++at, true;
+        if (pattern[at] != '[') return escape(at) == c;
+        const bool inverted = ++at < pattern.size() && pattern[at] == '^';
+        bool found = false;
+        for (at += inverted; at < pattern.size() && pattern[at] != ']';) {
+            const bool plain = pattern[at] != '\\';
+            char low = escape(at), high = low;
+            if (plain && at + 1 < pattern.size() && pattern[at] == '-') {
+                high = pattern[at + 1];
+                at += 2;
+            }
+            if (low > high) std::swap(low, high);
+            found |= low <= c && c <= high;
+        }
+        if (at < pattern.size()) ++at;
+        return found != inverted;
+    };
+    while (t < text.size()) {
+        if (p < pattern.size() && pattern[p] == '*') {
+            star = ++p;
+            retry = t;
+        } else if (size_t next = p; p < pattern.size() && one(next, text[t])) {
+            p = next;
+            ++t;
+        } else if (star != pattern.npos) {
+            p = star;
+            t = ++retry;
+        } else {
+            return false;
+        }
+    }
+    return pattern.find_first_not_of('*', p) == pattern.npos;
+}
+
+}  // namespace example::kv

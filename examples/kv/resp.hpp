@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// Redis' protocol, version 2: reads commands as views into the bytes that have come, and writes the
+// replies of a batch behind each other. A command that isn't all there is not looked at again
+// before enough has come that it could be: a large one in small pieces isn't parsed over and over.
+
+#include <algorithm>
+#include <charconv>
+#include <concepts>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace example::kv {
+
+/// Thrown for what is wrong with a command. The text begins with its code.
+struct Refused {
+    std::string why;
+};
+[[noreturn]] inline void refuse(std::string_view begin, std::string_view word = "",
+                                std::string_view end = "") {
+    throw Refused{std::string(begin).append(word).append(end)};
+}
+inline void require(bool fine, const char* otherwise) {
+    if (!fine) [[unlikely]]
+        refuse(otherwise);
+}
+
+using Args = std::vector<std::string_view>;
+
+constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+constexpr bool same_word(std::string_view a, std::string_view b) {
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                      [](char x, char y) { return lower(x) == lower(y); });
+}
+
+/// As Redis reads numbers: no blanks, no plus sign, no leading zeros.
+inline bool read_integer(std::string_view text, long long& value) {
+    const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (code != std::errc() || end != text.data() + text.size()) return false;
+    return text == "0" || text[text[0] == '-'] != '0';
+}
+
+class Parser {
+public:
+    /// Takes the command at the front of `bytes` apart, into args(). Returns how many bytes it has,
+    /// 0 if it isn't all there yet. Refuses what nobody understands.
+    size_t parse(std::string_view bytes, long long bulk_max, bool trusted) {
+        args_.clear();
+        begin_ = bytes.data();
+        end_ = begin_ + bytes.size();
+        const char* const at = *begin_ == '*' ? array(bulk_max, trusted) : words(bytes);
+        return at != nullptr ? static_cast<size_t>(at - begin_) : 0;
+    }
+
+    const Args& args() const { return args_; }
+    size_t needed() const { return needed_; }  // bytes that an unfinished one has at least
+
+private:
+    static constexpr size_t line_max = 64 * 1024;
+
+    // Behind the line that is a number, or nullptr. Nearly all are just digits.
+    const char* number(const char* at, long long& value, const char* big, const char* invalid) {
+        const char* const stop = end_ - at > 18 ? at + 18 : end_;
+        const char* digit = at;
+        long long sum = 0;
+        for (; digit < stop && *digit >= '0' && *digit <= '9'; ++digit) {
+            sum = sum * 10 + (*digit - '0');
+        }
+        value = sum;
+        const bool plain = digit > at && (*at != '0' || digit == at + 1);
+        if (plain && end_ - digit >= 2 && *digit == '\r') return digit + 2;
+        const std::string_view line(at, std::find(at, end_, '\r'));
+        const bool whole = line.data() + line.size() + 1 < end_;
+        require(whole || line.size() < line_max, big);
+        require(!whole || read_integer(line, value), invalid);
+        return whole ? at + line.size() + 2 : nullptr;
+    }
+
+    const char* array(long long bulk_max, bool trusted) {
+        constexpr const char* wrong_count = "invalid multibulk length";
+        constexpr const char* wrong_size = "invalid bulk length";
+        constexpr long long least = 6;  // "$0\r\n\r\n"
+        long long count = 0, size = 0;
+        const char* at = number(begin_ + 1, count, "too big mbulk count string", wrong_count);
+        if (at == nullptr) return wait(end_, 1);
+        require(count <= 1024 * 1024, wrong_count);
+        require(count <= 10 || trusted, "unauthenticated multibulk length");
+        for (; count > 0; --count) {
+            if (at != end_ && *at != '$') refuse("expected '$', got '", {at, 1}, "'");
+            const char* const text =
+                at == end_ ? nullptr
+                           : number(at + 1, size, "too big bulk count string", wrong_size);
+            if (text == nullptr) return wait(at, count * least);
+            require(size >= 0 && size <= bulk_max, wrong_size);
+            require(size <= 16384 || trusted, "unauthenticated bulk length");
+            if (size + 2 > end_ - text) return wait(text, size + 2 + (count - 1) * least);
+            args_.emplace_back(text, static_cast<size_t>(size));
+            at = text + size + 2;
+        }
+        return at;
+    }
+
+    const char* wait(const char* at, long long more) {
+        needed_ = static_cast<size_t>(at - begin_ + more);
+        return nullptr;
+    }
+
+    // Words on one line, also in quotes: without them a copy is no longer than the line.
+    const char* words(std::string_view line) {
+        constexpr std::string_view blanks(" \t\v\f\r\0", 6), names = "nrtba", codes = "\n\r\t\b\a";
+        constexpr const char* unbalanced = "unbalanced quotes in request";
+        const size_t length = line.find('\n');
+        require(length != line.npos || line.size() <= line_max, "too big inline request");
+        if (length == line.npos) return wait(end_, 1);
+        line = line.substr(0, length);
+        words_.clear();
+        words_.reserve(length);
+        for (size_t i = 0; (i = line.find_first_not_of(blanks, i)) != line.npos;) {
+            const size_t begin = words_.size();
+            char quote = '\0';
+            for (; i < length && (quote != '\0' || blanks.find(line[i]) == blanks.npos); ++i) {
+                if (quote == '\0' && (line[i] == '"' || line[i] == '\'')) {
+                    quote = line[i];
+                } else if (line[i] == quote) {
+                    quote = '\0';
+                    require(i + 1 == length || blanks.find(line[i + 1]) != blanks.npos, unbalanced);
+                } else if (line[i] == '\\' && quote == '"' && i + 1 < length) {
+                    const size_t known = names.find(line[++i]);
+                    words_ += known == names.npos ? line[i] : codes[known];
+                } else {
+                    if (quote == '\'' && line.substr(i).starts_with("\\'")) ++i;
+                    words_ += line[i];
+                }
+            }
+            require(quote == '\0', unbalanced);
+            args_.push_back(std::string_view(words_).substr(begin));
+        }
+        return begin_ + length + 1;
+    }
+
+    const char *begin_ = nullptr, *end_ = nullptr;
+    size_t needed_ = 0;
+    Args args_;
+    std::string words_;
+};
+
+/// The replies of a batch.
+class Reply {
+public:
+    static constexpr size_t batch = 64 * 1024;  // bytes, after which they are sent
+
+    void ok() { raw("+OK\r\n"); }
+    void nil() { raw("$-1\r\n"); }
+    void raw(std::string_view reply) {
+        std::memcpy(room(reply.size()), reply.data(), reply.size());
+        size_ += reply.size();
+    }
+    void integer(std::integral auto value) { header(':', static_cast<long long>(value), 0); }
+    void array(size_t count) { header('*', static_cast<long long>(count), 0); }
+    void bulk(std::string_view text) {
+        char* const at = header('$', static_cast<long long>(text.size()), text.size() + 2);
+        std::memcpy(at, text.data(), text.size());
+        at[text.size()] = '\r';
+        at[text.size() + 1] = '\n';
+        size_ += text.size() + 2;
+    }
+    void bulk_or_nil(const auto* text) { text != nullptr ? bulk(*text) : nil(); }
+    void all(const Args& texts) {
+        array(texts.size());
+        for (const auto text : texts) bulk(text);
+    }
+    void error(std::string text) {  // a line end in it would end the reply
+        for (char& c : text) c = c == '\r' || c == '\n' ? ' ' : c;
+        raw("-" + text + "\r\n");
+    }
+
+    size_t size() const { return size_; }
+    void cut(size_t size) { size_ = size; }
+    /// Sends all of it. A copy of little; much is handed over.
+    void send_by(auto& connection) {
+        if (size_ < batch) {
+            connection.send(std::string_view(buffer_.data(), size_));
+        } else {
+            buffer_.resize(size_);
+            connection.send(std::exchange(buffer_, {}));
+        }
+        size_ = 0;
+    }
+
+private:
+    char* room(size_t bytes) {
+        if (buffer_.size() - size_ < bytes) buffer_.resize(size_ + bytes);
+        return buffer_.data() + size_;
+    }
+
+    // Returns where what follows it goes, for which there is room.
+    char* header(char kind, long long value, size_t following) {
+        char* at = room(following + 24);
+        char* const begin = at;
+        *at++ = kind;
+        at = std::to_chars(at, at + 20, value).ptr;
+        *at++ = '\r';
+        *at++ = '\n';
+        size_ += static_cast<size_t>(at - begin);
+        return at;
+    }
+
+    std::string buffer_;  // as long as it has been; size_ of it are replies
+    size_t size_ = 0;
+};
+
+}  // namespace example::kv
