@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSL-1.0
 # Installs what is missing, builds the benchmarks, and runs them one after the other beside a
-# hand-written loop, libev, libevent, libuv and asio. The figures are also left as JSON in build/bench.
+# hand-written loop, libev, libevent, libuv and asio, and an example beside redis-server. The figures
+# are also left as JSON in build/bench.
 #   --smoke    a few seconds: does everything run? (without the counting of instructions)
 #   --pairs N  rounds per comparison (15)
 #   --only TEXT  those whose parameters contain TEXT
@@ -13,7 +14,8 @@ cd "$(dirname "$0")/.."
 
 need c++=g++ cmake=cmake ninja=ninja-build python3=python3 \
     ev.h=libev-dev uv.h=libuv1-dev \
-    event2/event.h=libevent-dev asio.hpp=libasio-dev valgrind=valgrind strace=strace
+    event2/event.h=libevent-dev asio.hpp=libasio-dev valgrind=valgrind strace=strace \
+    redis-server=redis-server redis-benchmark=redis-tools
 
 out=build/bench
 mkdir -p "$out"
@@ -31,8 +33,10 @@ status=0
 "$out/bench/pipes" --json "$out/pipes.json" "$@" || status=1
 if [ $counts = yes ]; then
     python3 bench/counts.py "$out/bench" --json "$out/counts.json" || status=1
+    python3 bench/kv.py "$out/bench/kv_server" --counts --json "$out/kv_counts.json" || status=1
 fi
 "$out/bench/timers" --json "$out/timers.json" "$@" || status=1
 "$out/bench/post" --json "$out/post.json" "$@" || status=1
 "$out/bench/echo" --json "$out/echo.json" "$@" || status=1
+python3 bench/kv.py "$out/bench/kv_server" --json "$out/kv.json" "$@" || status=1
 exit $status
