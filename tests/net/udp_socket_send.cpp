@@ -223,3 +223,30 @@ TEST_CASE("what is sent to a name that is full is refused instead of waiting for
     CHECK(sent.error() == EAGAIN);
     CHECK(site.udp.unsent() == 0);
 }
+
+KERNEL_CASE("a handler sends at once what is larger than the queue", "[udp]") {
+    UdpSite<TestType> site({.datagram_max = 2048, .unsent_max = 200});
+    std::vector<int> codes;
+    site.udp.on_datagram([&](std::span<const std::byte>, const Datagram& from) {
+        for (const size_t size : {1U, 1000U, 2U}) {
+            codes.push_back(site.udp.send(std::string(size, 'x'), from.peer).error().code());
+        }
+        codes.push_back(site.udp.send(std::string(1000, 'x')).error().code());
+    });
+    site.open();
+    const int client = site.other();
+    site.tell(client, "?");
+    site.turns();
+    REQUIRE(codes.size() == 4);
+    CHECK(codes[0] == 0);
+    CHECK(codes[1] == 0);
+    CHECK(codes[2] == 0);
+    CHECK((codes[3] == EDESTADDRREQ || codes[3] == ENOTCONN));
+    const Texts heard = site.hear(client);
+    REQUIRE(heard.size() == 3);
+    CHECK(heard[0] == "x");
+    CHECK(heard[1].size() == 1000);
+    CHECK(heard[2] == "xx");
+    CHECK(site.udp.counters().sent == 3);
+    CHECK(site.udp.counters().dropped == 1);
+}

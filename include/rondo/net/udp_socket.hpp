@@ -225,6 +225,7 @@ private:
     void read_in();
     BatchResult receive();
     void show();
+    IoResult send_now(std::span<const std::byte> bytes, const Endpoint& to);
     Result<void> enqueue(std::span<const std::byte> bytes, const Endpoint& to);
 
     Loop& loop_;

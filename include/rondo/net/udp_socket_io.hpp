@@ -158,20 +158,24 @@ template <class Loop>
 Result<void> UdpSocket<Loop>::send(std::span<const std::byte> bytes, const Endpoint& to) {
     if (fd_ < 0) return failure(EBADF, "send", &to);
     if (depth_ != 0 || !unsent_.empty()) return enqueue(bytes, to);
-    const IoResult sent = sockets().send_to(fd_, bytes, to);
-    ++counters_.send_calls;
-    if (sent) {
-        ++counters_.sent;
-        return {};
-    }
+    const IoResult sent = send_now(bytes, to);
+    if (sent) return {};
     if (sent.would_block() && to.family() != Family::unix_path) {
-        blocked_ = true;
         auto queued = enqueue(bytes, to);
+        blocked_ = static_cast<bool>(queued);
         conclude();
         return queued;
     }
     ++counters_.errors;
     return failure(sent.code, "send", &to);
+}
+
+template <class Loop>
+IoResult UdpSocket<Loop>::send_now(std::span<const std::byte> bytes, const Endpoint& to) {
+    const IoResult sent = sockets().send_to(fd_, bytes, to);
+    ++counters_.send_calls;
+    if (sent) ++counters_.sent;
+    return sent;
 }
 
 template <class Loop>
@@ -182,6 +186,11 @@ Result<void> UdpSocket<Loop>::enqueue(std::span<const std::byte> bytes, const En
         write_out();  // the kernel may take them now
         if (fd_ < 0) return failure(EBADF, "send", &to);
         code = unsent_.push(bytes, to);
+        if (code == ENOBUFS && !blocked_ && unsent_.empty()) {  // it is larger than the queue
+            const IoResult sent = send_now(bytes, to);
+            if (sent) return {};
+            if (!sent.would_block()) code = sent.code;
+        }
     }
     if (code == 0) return {};
     ++counters_.dropped;
