@@ -46,6 +46,10 @@ public:
     /// Exchanges `messages`, in equal parts; answers how many there were.
     uint64_t run(uint64_t messages) {
         const uint64_t each = messages / plan_.connections;
+        if (each == 0) {
+            std::fprintf(stderr, "echo: there must be a message for each connection\n");
+            std::exit(1);
+        }
         uint64_t busy = all_.size();
         for (One& one : all_) {
             one = {one.fd, each, each, 0};

@@ -5,6 +5,7 @@
 // size of a read can be chosen, it is 256 KiB.
 //
 // - raw: a hand-written level-triggered epoll loop, one read and one write per event.
+// - rondo: Connections that send in on_data what they are shown.
 // - libuv: the guide's own: a buffer from malloc for each read, sent by uv_write, freed when sent.
 // - libuv-try: one shared buffer, uv_try_write first, uv_write with a copy for the rest.
 // - libevent: bufferevents; the input is moved to the output without a copy.

@@ -8935,7 +8935,7 @@ public:
     Hook after_sleep(Task task) noexcept { return hook(detail::HookTime::after_sleep, task); }
 
     /// Calls `handler` on the loop's thread when `signal` has arrived; several arrivals may be one
-    /// call. Doesn't keep run() going.
+    /// call, for as long as the Watch lives: keep it. Doesn't keep run() going.
     /// Threads: loop thread.
     /// Errors: EINVAL, ENOMEM, and what the system says.
     Result<Watch> on_signal(int signal, SignalHandler handler, Where where = Where::here()) {
@@ -8944,7 +8944,8 @@ public:
         if (!key) return key.error();
         return Watch(*this, Watch::Kind::signal, *key);
     }
-    /// Calls `handler` once when the child process has ended, and reaps it.
+    /// Calls `handler` once when the child process has ended, and reaps it, if the Watch still
+    /// lives.
     /// Threads: loop thread.
     /// Errors: ECHILD or ESRCH if `pid` is no child, ENOMEM, what the system says.
     Result<Watch> on_child(int pid, ChildHandler handler, Where where = Where::here()) {
@@ -9461,7 +9462,7 @@ struct ConnectionOptions {
     size_t high_water = 1024 * 1024;
     size_t low_water = a_quarter;
     /// A connection with more unsent bytes is ended with ENOBUFS: others may send to it what it
-    /// never reads. 0: no limit.
+    /// never reads. 0: no limit. Whatever ends a connection with unsent bytes resets it.
     size_t unsent_max = 0;
     /// A connection whose handler leaves more bytes than this unconsumed is ended with EMSGSIZE.
     size_t unconsumed_max = 1024 * 1024;
@@ -9510,11 +9511,12 @@ struct NoState {};
 
 namespace rondo::inline RONDO_ABI {
 
-/// One object per connection, made with the options' copy of it. `read` and `write` may move less
-/// than they are asked to; EAGAIN means "again when what read_needs(), or write_needs(), names is
-/// ready". `finish` tells the peer that no more will come (EAGAIN: again later), after which
-/// writing is over. `short_reads_drain` says that a read which filled less than it was given has
-/// emptied the descriptor, and that it hides no bytes of its own.
+/// One object per connection, copied from the one that adopt() is given. `read` and `write` may
+/// move less than they are asked to; EAGAIN means "again when what read_needs(), or write_needs(),
+/// names is ready". `finish` tells the peer that no more will come (EAGAIN: again later), after
+/// which writing is over. `short_reads_drain` says that a read which filled less than it was given
+/// has emptied the descriptor, that a write which took less than it was offered has filled it, and
+/// that it hides no bytes of its own.
 template <class T, class Sockets>
 concept Transport = std::copy_constructible<T> &&
                     requires(T& transport, Sockets& sockets, int fd, std::span<std::byte> in,
@@ -9601,11 +9603,17 @@ public:
     ConnectionHandle handle() const noexcept { return {key_}; }
     /// The descriptor, for its options; the connection closes it.
     int fd() const noexcept { return fd_; }
+    /// Whom it is connected with. Errors: what the system says; EBADF once it has ended.
+    Result<Endpoint> peer() {
+        if (dead_) return Error::on_fd(EBADF, "peer", fd_);
+        return sockets().peer(fd_);
+    }
     Group& group() noexcept { return group_; }
     T& transport() noexcept { return transport_; }
 
-    /// Sends a copy of `bytes`, in order. False: it can't send any more (closed, ended, or broken);
-    /// or memory is out, which ends it.
+    /// Sends a copy of `bytes`, in order. True doesn't mean that there is room: whoever sends
+    /// unasked looks at full(), or sets unsent_max. False: it can't send any more (closed, ended,
+    /// or broken); or memory is out or unsent_max was passed, which ends it.
     /// Cost: outside of its handlers one system call if nothing is queued; inside, none. What
     /// on_data sends of the very bytes that it is shown is not even copied.
     bool send(std::span<const std::byte> bytes);
@@ -9613,8 +9621,8 @@ public:
     /// Sends a string or vector that is moved in, without a copy; small ones are copied.
     template <OwnsBytes Owner>
     bool send(Owner&& owner);
-    /// Sends several pieces in one system call, such as a header and what it announces. All but the
-    /// last are copied first.
+    /// Sends several pieces in one system call, such as a header and what it announces. They are
+    /// copied; outside of its handlers all but the last.
     bool send_parts(std::initializer_list<std::span<const std::byte>> parts);
     /// Sends what is queued now, in a handler too, as far as the kernel takes it.
     void flush();
@@ -9625,7 +9633,7 @@ public:
     bool paused() const noexcept { return paused_; }
 
     /// Half-close: sends what is queued, and then tells the peer that no more will come. It goes on
-    /// reading, and ends when the peer has finished too.
+    /// reading, and ends when the peer has finished too. What isn't a socket ends at once then.
     void end();
     /// Sends what is queued, tells the peer, waits until it has finished too, and ends. What still
     /// comes is discarded; after close_timeout it is aborted. on_data isn't called any more.
@@ -9641,8 +9649,8 @@ public:
     /// or is no longer wanted, because the connection was paused, closed, or is full of replies.
     /// What on_data hasn't used then is shown again when it is time, or dropped.
     bool wants_more() const noexcept {
-        const bool room = !options().pause_if_full || unsent() <= options().high_water;
-        return !dead_ && !closing_ && !paused_ && room;
+        const bool waits = replied_ && options().pause_if_full;
+        return !dead_ && !closing_ && !paused_ && (!waits || unsent() <= options().high_water);
     }
     /// True while send() can work.
     bool can_send() const noexcept { return !dead_ && !ending_ && broken_ == 0; }
@@ -9680,7 +9688,8 @@ private:
     void write_out();
     IoResult write_queue(const ConstBuffer& behind, size_t& asked);
     void tell_drained();
-    bool settle();
+    bool sent();
+    void settle();
     bool enqueue(std::span<const std::byte> bytes);
     void keep_borrowed();
     void mark();
@@ -9717,8 +9726,9 @@ private:
     bool ending_ = false;  // no more is sent after the queue
     bool write_ended_ = false;
     bool closing_ = false;
-    bool dead_ = false;  // the descriptor is closed, on_close is due
-    int broken_ = 0;     // what a write has failed with
+    bool replied_ = false;  // on_data has sent something, this time
+    bool dead_ = false;     // the descriptor is closed, on_close is due
+    int broken_ = 0;        // what a write has failed with
     SendQueue<M> queue_;
     std::span<const std::byte> borrowed_;  // behind the queue: bytes that on_data is looking at
     std::span<const std::byte> shown_;     // what on_data is looking at
@@ -9772,6 +9782,8 @@ public:
                  options.write_timeout != never),
           service_(loop.timer()) {
         static_assert(Transport<T, typename Loop::Poller::Sockets>);
+        static_assert(std::is_default_constructible_v<State>,
+                      "a connection's State is made by its default constructor");
         RONDO_ASSERT(options_.low_water <= options_.high_water,
                      "the low-water mark is at most the high-water mark");
     }
@@ -9779,7 +9791,8 @@ public:
     Connections& operator=(const Connections&) = delete;
     ~Connections();
 
-    // Handlers: set them before the first connection. --------------------------------------------
+    // Handlers: set them before the first connection. Those that captured more than 48 bytes need
+    // memory; if it is out, adopt() says so from then on. ----------------------------------------
 
     /// `f(connection)`: it is there; connected, accepted or adopted.
     template <class F>
@@ -9803,7 +9816,9 @@ public:
         set<Event>(end_, static_cast<F&&>(f));
     }
     /// `f(connection, const Error& reason)`: the last call for it, exactly once, never from within
-    /// one of its functions. The reason tests false if both sides had finished.
+    /// one of its functions. The reason tests false if both sides had finished, or this one on what
+    /// can't be closed by half. Besides what reading and writing fail with, it is ETIMEDOUT (and
+    /// which timeout), EMSGSIZE and ENOBUFS (its limits), ENOMEM, or abort()'s.
     template <class F>
     void on_close(F&& f) {
         static_assert(std::is_invocable_v<std::decay_t<F>&, Connection&, const Error&>,
@@ -9814,7 +9829,8 @@ public:
     // Connections --------------------------------------------------------------------------------
 
     /// Makes a connection of a stream that is open already: a socket, a pipe, a terminal. It must
-    /// be non-blocking. If on_open has ended it, the handle finds nothing already.
+    /// be non-blocking. on_open runs before this returns; if it has ended it, the handle finds
+    /// nothing.
     /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's. An
     /// exception of on_open passes through; the connection is there all the same.
     Result<ConnectionHandle> adopt(int fd, const T& transport = T()) {
@@ -9858,11 +9874,14 @@ private:
     template <class H, class F>
     void set(H& handler, F&& f) {
         RONDO_ASSERT(running_ == 0, "set the handlers of a group outside of its handlers");
+        RONDO_ASSERT(!detail::holds_nothing<std::decay_t<F>>(f),
+                     "an empty handler was given: give it a callable");
         if constexpr (std::same_as<H, Event>) {
             static_assert(std::is_invocable_v<std::decay_t<F>&, Connection&>,
                           "this handler of a connection is called as f(connection)");
         }
         handler = H(static_cast<F&&>(f));
+        handler_lost_ |= !handler;
     }
 
     static ConnectionOptions complete(ConnectionOptions options) noexcept {
@@ -9881,7 +9900,8 @@ private:
 
     Loop& loop_;
     const ConnectionOptions options_;
-    const bool timed_;  // there are timeouts besides that of close()
+    const bool timed_;           // there are timeouts besides that of close()
+    bool handler_lost_ = false;  // memory was out when one was set
     Event open_;
     Data data_;
     Event drain_;
@@ -9909,7 +9929,11 @@ void Connections<Loop, State, T>::on_data(F&& f) {
         "nothing, or how many bytes it has used");
     if constexpr (fits) {
         using R = std::invoke_result_t<Fn&, Connection&, std::span<const std::byte>>;
+        static_assert(std::is_void_v<R> || std::same_as<R, size_t>,
+                      "on_data returns nothing, or how many bytes it has used, as a size_t");
         if constexpr (std::is_void_v<R>) {
+            RONDO_ASSERT(!detail::holds_nothing<Fn>(f),
+                         "an empty handler was given: give it a callable");
             set<Data>(data_, [fn = Fn(static_cast<F&&>(f))](
                                  Connection& connection, std::span<const std::byte> bytes) mutable {
                 fn(connection, bytes);
@@ -9932,7 +9956,7 @@ Connections<Loop, State, T>::~Connections() {
 template <class Loop, class State, class T>
 Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& transport,
                                                           bool counted) {
-    if (!ready_to_serve()) return Error::on_fd(ENOMEM, "adopt", fd);
+    if (handler_lost_ || !ready_to_serve()) return Error::on_fd(ENOMEM, "adopt", fd);
     const SlabKey key = slab_.insert(*this, fd, transport);
     if (!key) return Error::on_fd(ENOMEM, "adopt", fd);
     Connection& connection = *slab_.find(key);
@@ -10067,6 +10091,7 @@ struct Connection<Loop, State, T>::Shown {
           kept(!connection.rest_.empty()) {
         self.shown_ = bytes;
         self.used_ = bytes.size();
+        self.replied_ = false;
     }
     Shown(const Shown&) = delete;
     Shown& operator=(const Shown&) = delete;
@@ -10202,7 +10227,7 @@ void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
         if (group_.data_) used_ = group_.data_(*this, shown.bytes);
         RONDO_ASSERT(used_ <= shown.bytes.size(), "on_data has used more bytes than it was shown");
         shown.returned = true;
-        waits = options().pause_if_full && unsent() > options().high_water;
+        waits = replied_ && options().pause_if_full && unsent() > options().high_water;
         write_out();
     }
     mark();
@@ -10270,12 +10295,14 @@ void Connection<Loop, State, T>::abort(int reason) {
     die(reason, "abort");
 }
 
-// The descriptor goes at once; on_close comes when no handler of it is running.
+// The descriptor goes at once; on_close comes when no handler of it is running. A peer that doesn't
+// get all that was sent must not take it for all.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::die(int code, const char* call) noexcept {
     if (std::exchange(dead_, true)) return;
     end_code_ = code;
     end_call_ = call;
+    if (unsent() != 0 || code == ENOMEM) static_cast<void>(sockets().set_linger_reset(fd_, true));
     loop().remove(fd_);
     sockets().close(fd_);
     loop().cancel(std::exchange(timer_, {}));
@@ -10369,7 +10396,7 @@ bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
     } else if (!enqueue(bytes)) {
         return false;
     }
-    return settle();
+    return sent();
 }
 
 template <class Loop, class State, class T>
@@ -10384,7 +10411,7 @@ bool Connection<Loop, State, T>::send(Owner&& owner) {
         return false;
     }
     if (depth_ == 0) write_out();
-    return settle();
+    return sent();
 }
 
 template <class Loop, class State, class T>
@@ -10401,18 +10428,24 @@ bool Connection<Loop, State, T>::send_parts(
             return false;
         }
     }
-    return settle();
+    return sent();
+}
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::sent() {
+    replied_ |= !shown_.empty();
+    settle();
+    return can_send();
 }
 
 // What follows from bytes that were queued. Outside of the handlers nobody else looks after it.
 template <class Loop, class State, class T>
-bool Connection<Loop, State, T>::settle() {
+void Connection<Loop, State, T>::settle() {
     mark();
     if (depth_ == 0 && !dead_) {
         watch_for();
         set_timer();
     }
-    return can_send();
 }
 
 template <class Loop, class State, class T>
@@ -10569,7 +10602,7 @@ struct ConnectRule {
 
 }  // namespace detail
 
-/// Neither copied nor moved: its watches point at it.
+/// Neither copied nor moved: its watches point at it. While it connects it keeps run() going.
 ///
 /// Lifetime: must not outlive the loop; its end is a cancel(). The handler may destroy it.
 /// Threads: loop thread.
@@ -10580,7 +10613,10 @@ public:
         CheckedHandler<void(Result<int>), detail::ConnectRule, typename Loop::MemoryPolicy>;
 
     explicit Connector(Loop& loop, const ConnectorOptions& options = {})
-        : loop_(loop), options_(options), next_(loop.timer()), deadline_(loop.timer()) {}
+        : loop_(loop), options_(options), next_(loop.timer()), deadline_(loop.timer()) {
+        RONDO_ASSERT(options.rounds == 1 || options.retry_min > Duration(),
+                     "retry_min must be above 0 if there are several rounds");
+    }
     Connector(const Connector&) = delete;
     Connector& operator=(const Connector&) = delete;
     ~Connector() { cancel(); }
@@ -10850,6 +10886,9 @@ Delimited<std::decay_t<F>> delimited(std::string_view delimiter, F&& f,
                                      size_t longest = size_t{64} * 1024) {
     return {delimiter, static_cast<F&&>(f), longest};
 }
+/// Of a string that is gone afterwards: the handler would keep nothing but a view of it.
+template <OwnsBytes Temporary, class F>
+void delimited(Temporary&& delimiter, F&& f, size_t longest = 0) = delete;
 
 /// See length_prefixed().
 template <size_t Width, std::endian Order, class F>
@@ -10896,15 +10935,16 @@ private:
 
 /// A handler for on_data that calls `f(connection, std::span<const std::byte> message)` with each
 /// message, without the `Width` bytes before it that tell its length: most significant first,
-/// unless Order says otherwise.
+/// unless Order says otherwise. A message of which the peer has sent a part when it ends isn't
+/// told; Connection::unconsumed() tells in on_end that there is one.
 template <size_t Width = 4, std::endian Order = std::endian::big, class F>
 LengthPrefixed<Width, Order, std::decay_t<F>> length_prefixed(F&& f,
                                                               size_t longest = size_t{512} * 1024) {
     return {static_cast<F&&>(f), longest};
 }
 
-/// Sends a message as length_prefixed() expects it. False: see Connection::send(); or it is longer
-/// than a length of that width can tell, then nothing is sent.
+/// Sends a message as length_prefixed() expects it, whose own limit is `longest`. False: see
+/// Connection::send(); or it is longer than a length of that width can tell, then nothing is sent.
 template <size_t Width = 4, std::endian Order = std::endian::big, class Connection>
 bool send_length_prefixed(Connection& connection, std::span<const std::byte> message) {
     static_assert(Width >= 1 && Width <= 8, "a length takes one to eight bytes");
@@ -10918,6 +10958,10 @@ bool send_length_prefixed(Connection& connection, std::span<const std::byte> mes
             static_cast<std::byte>(length >> (8 * i) & 0xff);
     }
     return connection.send_parts({prefix, message});
+}
+template <size_t Width = 4, std::endian Order = std::endian::big, class Connection>
+bool send_length_prefixed(Connection& connection, std::string_view message) {
+    return send_length_prefixed<Width, Order>(connection, std::as_bytes(std::span(message)));
 }
 
 }  // namespace rondo::inline RONDO_ABI
@@ -10942,7 +10986,7 @@ namespace rondo::inline RONDO_ABI {
 struct ListenerLimits {
     size_t accepts_per_turn = 16;
     size_t connections_max = 0;  ///< open at once, see Listener::closed(); 0: no limit
-    Duration pause_min = Duration::milliseconds(10);
+    Duration pause_min = Duration::milliseconds(10);  ///< after a failure; doubles each time
     Duration pause_max = Duration::seconds(1);
 };
 
@@ -10981,6 +11025,8 @@ struct AcceptErrorRule {
 }  // namespace detail
 
 /// Neither copied nor moved: its watches point at it.
+/// While it listens it keeps run() going.
+///
 /// Lifetime: must not outlive the loop; its end closes the listening descriptors, not the accepted
 /// ones.
 /// Threads: loop thread.
@@ -10996,7 +11042,10 @@ public:
         : loop_(loop),
           limits_(limits),
           on_accept_(static_cast<F&&>(on_accept)),
-          resume_(loop.timer()) {}
+          resume_(loop.timer()) {
+        RONDO_ASSERT(limits.accepts_per_turn != 0, "accepts_per_turn must be at least 1");
+        RONDO_ASSERT(limits.pause_min > Duration(), "pause_min must be above 0");
+    }
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     ~Listener() {
@@ -11009,6 +11058,7 @@ public:
     /// Errors: false if memory is out; the one before stands.
     template <class F>
     bool on_error(F&& f) {
+        RONDO_ASSERT(!telling_, "set the error handler of a listener outside of its calls");
         ErrorHandler handler(static_cast<F&&>(f));
         if (!handler) return false;
         on_error_ = std::move(handler);
@@ -11037,7 +11087,7 @@ public:
         if (!listens) return Error::on_fd(listens.error().code(), "adopt", fd);
         if (!*listens) return Error::on_fd(EINVAL, "adopt", fd);
         const auto set = loop_.sockets().set_non_blocking(fd, true);
-        if (!set) return set;
+        if (!set) return Error::on_fd(set.error().code(), "adopt", fd);
         return join(fd, "adopt");
     }
 
@@ -11085,6 +11135,7 @@ public:
     size_t local_count() const noexcept { return fds_.size(); }
     /// Accepted, without those that closed() has told of.
     size_t open_connections() const noexcept { return open_; }
+    /// True while it accepts nothing: at connections_max, or for a while after a failure.
     bool paused() const noexcept { return paused_ || full_; }
     const ListenerCounters& counters() const noexcept { return counters_; }
 
@@ -11093,10 +11144,12 @@ private:
         CheckedHandler<void(const Error&), detail::AcceptErrorRule, typename Loop::MemoryPolicy>;
 
     Result<void> join(int fd, const char* call) {
-        if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) return Error(ENOMEM, call);
+        if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) {
+            return Error::on_fd(ENOMEM, call, fd);
+        }
         auto added =
             loop_.add(fd, wanted(), [this](int listening, Readiness) { accept(listening); });
-        if (!added) return added;
+        if (!added) return Error::on_fd(added.error().code(), call, fd);
         static_cast<void>(fds_.push_back(fd));
         if (spare_ < 0) reserve_spare();
         return added;
@@ -11168,9 +11221,11 @@ private:
             ErrorHandler handler;
             ~Telling() {
                 if (accepting.listener == nullptr) return;
+                accepting.listener->telling_ = false;
                 accepting.listener->on_error_ = std::move(handler);
             }
         } telling{accepting, std::move(on_error_)};
+        telling_ = true;
         telling.handler(error);
     }
 
@@ -11226,6 +11281,7 @@ private:
     int spare_ = -1;
     bool paused_ = false;             // waiting for resume_
     bool full_ = false;               // at the limit of connections
+    bool telling_ = false;            // on_error_ is running, on the stack
     Accepting* accepting_ = nullptr;  // on_accept_ is running, and there
 };
 
@@ -11234,12 +11290,13 @@ private:
 // ---- rondo/net/resolver.hpp
 
 // Resolver: the addresses of names, without blocking the loop. The system's own lookup blocks, so
-// it runs on an executor that the user gives, usually a WorkerPool; the answer comes in a later
-// turn. A numeric address is answered without the executor.
+// it runs on an executor that the user gives, usually a WorkerPool; the answer never comes from
+// within the call. A numeric address is answered without the executor.
 //
 // It refuses to cache, to merge lookups of one name, and to sort: the system does that, and its
 // configuration is the user's. A lookup that has begun can't be interrupted: after a cancel or at
-// its deadline its answer is dropped, and its worker is busy until the system gives up.
+// its timeout its answer is dropped, and its worker is busy until the system gives up: with a
+// single worker the other lookups wait behind it.
 
 #include <errno.h>
 #include <stdint.h>
@@ -11251,8 +11308,8 @@ private:
 namespace rondo::inline RONDO_ABI {
 
 struct ResolveOptions {
-    Family family = Family::none;               ///< ipv4 or ipv6 alone; none: both
-    Duration deadline = Duration::seconds(30);  ///< then the answer is ETIMEDOUT
+    Family family = Family::none;              ///< ipv4 or ipv6 alone; none: both
+    Duration timeout = Duration::seconds(30);  ///< then the answer is ETIMEDOUT
 };
 
 /// Names one lookup. Harmless once it has been answered.
@@ -11260,9 +11317,10 @@ struct ResolveId {
     SlabKey key;
 
     explicit operator bool() const noexcept { return static_cast<bool>(key); }
+    friend bool operator==(const ResolveId&, const ResolveId&) = default;
 };
 
-/// What a lookup calls: addresses with the port that was given, the best one first, at least one.
+/// What a lookup answers: addresses with the port that was given, the best one first, at least one.
 using ResolveResult = Result<std::span<const Endpoint>>;
 
 namespace detail {
@@ -11311,8 +11369,8 @@ public:
     Resolver& operator=(const Resolver&) = delete;
     ~Resolver();
 
-    /// Looks `name` up and calls `f(ResolveResult)` once, in a later turn: with at most 32
-    /// addresses, or with what the system says (see NameError), or ETIMEDOUT.
+    /// Looks `name` up and calls `f(ResolveResult)` once, never from within this call: with at most
+    /// 32 addresses, or with what the system says (see NameError), or ETIMEDOUT.
     /// Lifetime: the addresses live until f returns.
     /// Errors: EINVAL for a name that is empty or holds a NUL, ENAMETOOLONG above 253 bytes, EAGAIN
     /// if the executor refuses, ENOMEM; f is not called then.
@@ -11440,8 +11498,8 @@ int Resolver<Loop, Executor>::begin(SlabKey key, std::string_view name, uint16_t
         });
         return lookup.timer ? 0 : ENOMEM;
     }
-    if (options.deadline != never) {
-        lookup.timer = loop_.after(options.deadline, [this, key] { expired(key); });
+    if (options.timeout != never) {
+        lookup.timer = loop_.after(options.timeout, [this, key] { expired(key); });
         if (!lookup.timer) return ENOMEM;
     }
     Job job{&loop_.poller().system(), Text<name_max + 1>(name), port, options.family};
@@ -11490,7 +11548,8 @@ void Resolver<Loop, Executor>::expired(SlabKey key) {
 
 namespace rondo::inline RONDO_ABI {
 
-/// Neither copied nor moved: its connections point at it.
+/// Neither copied nor moved: its connections point at it. Their transports are made by T(). While
+/// it listens or has connections it keeps run() going.
 /// Lifetime: must not outlive the loop, nor be destroyed by its own handlers (asserted).
 /// Threads: loop thread.
 template <class Loop, class State = NoState, class T = Plain>
@@ -11528,15 +11587,22 @@ public:
     Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }
     const Listener<Loop>& listener() const noexcept { return listener_; }
 
-    /// Listens no longer, and closes every connection when what it has to send is sent. After
-    /// `patience` those that are left are aborted. Afterwards it keeps run() going no longer.
+    /// Listens no longer; the connections stay.
+    void stop_listening() noexcept { listener_.close(); }
+    /// Listens no longer, and closes every connection when what it has to send is sent. Those that
+    /// are left after `patience`, or after close_timeout if that is shorter, are aborted.
+    /// Afterwards it keeps run() going no longer. Called again, it may only make it shorter.
+    /// What isn't sent yet can't be sent any more: a server whose replies take a while calls
+    /// stop_listening(), and closes each connection behind its reply.
     /// Errors: false if memory is out; then nothing limits the patience but close_timeout.
     bool drain(Duration patience) {
         listener_.close();
         this->for_each([](auto& connection) { connection.close(); });
         if (this->empty()) return true;
-        return deadline_.after(
-            patience, [this] { this->for_each([](auto& connection) { connection.abort(); }); });
+        const Instant at = this->loop().now() + patience;
+        if (this->loop().deadline(deadline_.id()) <= at) return true;
+        return deadline_.at(
+            at, [this] { this->for_each([](auto& connection) { connection.abort(); }); });
     }
 
 private:
@@ -11571,7 +11637,7 @@ struct UdpOptions {
     /// is more than a network carries in one piece, a batch is 64 datagrams instead of 4.
     size_t datagram_max = 65536;
     /// Room for datagrams that wait to be sent, with 120 bytes beside each. What doesn't fit is
-    /// dropped.
+    /// dropped; 0: whatever would have to wait.
     size_t unsent_max = 256 * 1024;
 };
 
@@ -11908,7 +11974,7 @@ template <class Loop>
 Result<void> UdpSocket<Loop>::adopt(int fd) {
     RONDO_ASSERT(fd_ < 0, "adopt: this UdpSocket is open already; close it first");
     const auto at = sockets().local(fd);
-    if (!at) return at.error();
+    if (!at) return Error::on_fd(at.error().code(), "adopt", fd);
     if (auto watched = watch(fd, "adopt"); !watched) return watched;
     family_ = at->family();
     return {};
@@ -11929,9 +11995,10 @@ Result<void> UdpSocket<Loop>::watch(int fd, const char* call) {
         loop_.background(again_.id(), true);
     }
     const Interest wanted = !paused_ && on_datagram_ ? Interest::read : Interest::none;
-    auto added = loop_.add(fd, wanted, [this](Readiness readiness) { ready(readiness); });
-    if (added) fd_ = fd;
-    return added;
+    const auto added = loop_.add(fd, wanted, [this](Readiness readiness) { ready(readiness); });
+    if (!added) return Error::on_fd(added.error().code(), call, fd);
+    fd_ = fd;
+    return {};
 }
 
 template <class Loop>

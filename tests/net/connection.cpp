@@ -321,6 +321,17 @@ TEST_CASE("on_drain isn't told of a queue that isn't below the mark", "[connecti
     CHECK(drained == 0);
 }
 
+TEST_CASE("a connection that others have filled goes on reading", "[connection]") {
+    StreamRig<ManualPoller> rig({.high_water = 1000});
+    auto& connection = rig.open();
+    while (!connection.full()) connection.send(pattern(100'000));
+    for (const char* const text : {"a", "b", "c"}) {
+        rig.peer_sends(text);
+        rig.turns();
+    }
+    CHECK(rig.heard == "abc");
+}
+
 TEST_CASE("a connection costs an add and a remove, and one change when the kernel is full",
           "[connection]") {
     StreamRig<ManualPoller> rig;
@@ -420,6 +431,24 @@ KERNEL_CASE("both ends of a pipe can be connections", "[connection]") {
     writer.end();
     while (rig.closed < 2) rig.rig.loop.run_once();
     CHECK(rig.reason == 0);
+}
+
+TEST_CASE("a handler that got no memory is told when a connection is adopted", "[connection]") {
+    using Counting = CountingMemory<71>;
+    StreamRig<ManualPoller, NoState, Plain, Counting> rig;
+    const std::array<char, 100> large{'!'};
+    const auto set = [&] {
+        rig.group.on_end([&rig, large](auto&) { rig.heard += large[0]; });
+        const FdPair ends = rig.rig.loop.sockets().pair(SocketKind::stream).value();
+        rig.rig.own(ends.second);
+        auto adopted = rig.group.adopt(ends.first);
+        if (!adopted) rig.rig.own(ends.first);
+        return adopted;
+    };
+    Counting::fail_after(1);
+    CHECK(set().error() == ENOMEM);
+    Counting::never_fail();
+    CHECK(set().error() == ENOMEM);  // it isn't forgotten
 }
 
 TEST_CASE("each allocation that fails ends a connection or refuses it, and leaks nothing",

@@ -4,8 +4,10 @@
 #include <rondo/net/connection_io.hpp>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net/connection_rig.hpp"
 #include "support/death.hpp"
@@ -278,6 +280,17 @@ TEST_CASE("a handler that destroys its group asserts", "[connection_end]") {
     rig.own(ends.first);
     rig.own(ends.second);
 }
+
+TEST_CASE("a connection's handler that is empty asserts", "[connection_end]") {
+    using Group = StreamRig<ManualPoller>::Group;
+    using Connection = Group::Connection;
+    StreamRig<ManualPoller> rig;
+    const auto event = dies([&] { rig.group.on_drain(std::function<void(Connection&)>()); });
+    CHECK_THAT(event.message, ContainsSubstring("an empty handler was given"));
+    const auto data = dies(
+        [&] { rig.group.on_data(std::function<void(Connection&, std::span<const std::byte>)>()); });
+    CHECK_THAT(data.message, ContainsSubstring("an empty handler was given"));
+}
 #endif
 
 TEST_CASE("a handle of a connection that is gone finds nothing, also when its place is used again",
@@ -329,6 +342,19 @@ TEST_CASE("what on_data has left isn't shown after close()", "[connection_end]")
     connection.close();
     rig.turns();
     CHECK(calls == 1);
+}
+
+TEST_CASE("a peer that doesn't get all that was sent is told by a reset", "[connection_end]") {
+    const bool lost = GENERATE(true, false);
+    StreamRig<ManualPoller> rig({.idle_timeout = 10s});
+    auto& connection = rig.open();
+    connection.send(pattern(lost ? 1'000'000 : 1000));
+    rig.rig.loop.run();
+    CHECK(rig.reason == ETIMEDOUT);
+    std::vector<std::byte> bytes(2'000'000);
+    IoResult got = rig.rig.loop.sockets().read(rig.peer, bytes);
+    while (got && got.bytes != 0) got = rig.rig.loop.sockets().read(rig.peer, bytes);
+    CHECK(got.code == (lost ? ECONNRESET : 0));
 }
 
 TEST_CASE("an idle connection ends by its timeout, and activity puts it off", "[connection_end]") {

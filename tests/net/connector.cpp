@@ -9,6 +9,7 @@
 
 #include "net/connection_rig.hpp"
 #include "support/counting_memory.hpp"
+#include "support/death.hpp"
 
 using namespace rondo;
 using namespace rondo::test;
@@ -279,6 +280,13 @@ TEST_CASE("a connect without an address is an error at the call", "[connector]")
     REQUIRE(desk.connect({}).error() == EINVAL);
     REQUIRE(desk.rig.loop.run() == 0);
     REQUIRE(desk.told == 0);
+}
+
+TEST_CASE("rounds without a pause between them assert", "[connector]") {
+    ManualRig rig;
+    const auto death =
+        dies([&] { const Connector connector(rig.loop, {.rounds = 0, .retry_min = Duration()}); });
+    CHECK_THAT(death.message, ContainsSubstring("retry_min must be above 0"));
 }
 
 TEST_CASE("a connector out of memory tells it, and goes on afterwards", "[connector]") {

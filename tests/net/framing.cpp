@@ -127,6 +127,16 @@ TEST_CASE("messages wait while the replies to earlier ones do", "[framing]") {
     REQUIRE(reader.messages.size() == 3);
 }
 
+TEST_CASE("messages go on while others' bytes wait", "[framing]") {
+    Reader<ManualPoller> reader({.high_water = 1000});
+    reader.group.on_data(delimited("\n", reader.keep()));
+    auto& connection = reader.open();
+    while (!connection.full()) connection.send(std::string(100'000, 'x'));
+    reader.peer_sends("a\nb\n");
+    reader.turns();
+    CHECK(reader.messages == Messages{"a", "b"});
+}
+
 TEST_CASE("messages that waited for room go on when a nested turn has made it", "[framing]") {
     Reader<ManualPoller> reader({.high_water = 1000});
     reader.rig.world().set_capacity(1500);

@@ -301,6 +301,18 @@ TEST_CASE("a listener with nothing to call asserts", "[listener]") {
     CHECK_THAT(death.message, ContainsSubstring("an empty handler was given"));
 }
 
+TEST_CASE("limits under which a listener would spin assert", "[listener]") {
+    ManualRig rig;
+    const auto made_with = [&](ListenerLimits limits) {
+        return dies(
+            [&] { const Listener listener(rig.loop, [](int, const Endpoint&) {}, limits); });
+    };
+    CHECK_THAT(made_with({.accepts_per_turn = 0}).message,
+               ContainsSubstring("accepts_per_turn must be at least 1"));
+    CHECK_THAT(made_with({.pause_min = Duration()}).message,
+               ContainsSubstring("pause_min must be above 0"));
+}
+
 TEST_CASE("a listener whose handler got no memory refuses to listen, and all else is the loop's",
           "[listener]") {
     using Counting = CountingMemory<66>;

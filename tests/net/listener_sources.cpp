@@ -16,6 +16,7 @@
 
 #include "loop/rig.hpp"
 #include "support/counting_memory.hpp"
+#include "support/death.hpp"
 
 using namespace rondo;
 using namespace rondo::test;
@@ -123,4 +124,15 @@ TEST_CASE("an error's handler may destroy the listener", "[listener]") {
     rig.world().accept_failure = EPERM;
     while (listener != nullptr) rig.loop.run_once();
     CHECK(rig.loop.run() == 0);
+}
+
+TEST_CASE("an error's handler doesn't set another one", "[listener]") {
+    ManualRig rig;
+    Listener listener(rig.loop, [&](int fd, const Endpoint&) { rig.own(fd); });
+    listener.on_error([&](const Error&) { listener.on_error([](const Error&) {}); });
+    listener.listen(Endpoint::ipv4_loopback(0)).value();
+    rig.own(rig.loop.sockets().connect_to(listener.local().value(), {}).value());
+    rig.world().accept_failure = EPERM;
+    const auto death = dies([&] { rig.loop.poll(); });
+    CHECK_THAT(death.message, ContainsSubstring("outside of its calls"));
 }

@@ -167,7 +167,7 @@ TEST_CASE("what can't be a name is refused at the call", "[resolver]") {
 TEST_CASE("at its deadline a lookup answers ETIMEDOUT, and the late answer is dropped",
           "[resolver]") {
     Names names;
-    REQUIRE(names.ask("example.org", {.deadline = Duration::seconds(2)}));
+    REQUIRE(names.ask("example.org", {.timeout = Duration::seconds(2)}));
     names.executor.run();
     names.rig.world().advance(Duration::seconds(1));
     names.turns();
@@ -183,7 +183,7 @@ TEST_CASE("at its deadline a lookup answers ETIMEDOUT, and the late answer is dr
 
 TEST_CASE("a lookup that hasn't begun at its deadline never begins", "[resolver]") {
     Names names;
-    REQUIRE(names.ask("example.org", {.deadline = Duration::seconds(2)}));
+    REQUIRE(names.ask("example.org", {.timeout = Duration::seconds(2)}));
     names.rig.world().advance(Duration::seconds(2));
     names.turns();
     CHECK(names.answers == 1);

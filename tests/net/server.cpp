@@ -141,3 +141,41 @@ TEST_CASE("drain() is over when the last connection has gone, also one that was 
     CHECK(site.closed == 1);
     CHECK(site.rig.loop.poller().now() == start);
 }
+
+TEST_CASE("a second drain() can only be shorter", "[server]") {
+    const auto [second, end] = GENERATE(std::pair(20s, 7s), std::pair(3s, 4s));
+    Site<ManualPoller> site({.close_timeout = 100s});
+    site.connect();
+    while (site.opened < 1) site.rig.loop.run_once();
+    const Instant start = site.rig.loop.poller().now();
+    CHECK(site.server.drain(7s));
+    site.rig.loop.after(Duration(1s),
+                        [&, patience = second] { CHECK(site.server.drain(patience)); });
+    site.rig.loop.run();
+    CHECK(site.rig.loop.poller().now() == start + Duration(end));
+}
+
+TEST_CASE("a server that listens no longer keeps its connections", "[server]") {
+    Site<ManualPoller> site;
+    const int fd = site.connect();
+    while (site.opened < 1) site.rig.loop.run_once();
+    site.server.stop_listening();
+    CHECK(site.server.listener().local_count() == 0);
+    site.say(fd, "still there");
+    CHECK(site.hear(fd, 11) == "still there");
+}
+
+KERNEL_CASE("a connection knows its peer until it has ended", "[server]") {
+    Site<TestType> site;
+    const int fd = site.connect();
+    while (site.opened < 1) site.rig.loop.run_once();
+    site.server.on_close([&](auto& gone, const Error&) {
+        ++site.closed;
+        CHECK(gone.peer().error() == EBADF);
+    });
+    site.server.for_each([&](auto& connection) {
+        CHECK(connection.peer().value() == site.rig.loop.sockets().local(fd).value());
+        connection.abort();
+    });
+    while (site.closed < 1) site.rig.loop.run_once();
+}

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <functional>
 #include <future>
 #include <set>
 #include <thread>
@@ -177,6 +178,24 @@ TEST_CASE("a group says what is wrong") {
             group.start([](Loop&, size_t) -> Result<Group::UserPtr> { return Group::UserPtr(); }));
     });
     CHECK_THAT(nothing.message, ContainsSubstring("answer with an Error instead"));
+    const auto least = dies([] { static_cast<void>(Group().least_loaded()); });
+    CHECK_THAT(least.message, ContainsSubstring("least_loaded: there are no threads"));
+    const auto in_a_group = [](auto&& wrong) {
+        return dies([&] {
+            std::atomic<int> alive = 0;
+            Group group;
+            group.start(residents(alive), {.threads = 1}).value();
+            wrong(group);
+        });
+    };
+    const auto task =
+        in_a_group([](Group& group) { group.post(0, std::function<void(Resident&)>()); });
+    CHECK_THAT(task.message, ContainsSubstring("post: an empty task was given"));
+    const auto take =
+        in_a_group([](Group& group) { group.give(0, -1, std::function<void(Resident&, int)>()); });
+    CHECK_THAT(take.message, ContainsSubstring("give: an empty callable was given"));
+    const auto over = in_a_group([](Group& group) { group.finished(0); });
+    CHECK_THAT(over.message, ContainsSubstring("more often than descriptors were given"));
 }
 
 TEST_CASE("threads are taken in turn, or by what they have to do", "[threads]") {

@@ -242,7 +242,7 @@ public:
     Hook after_sleep(Task task) noexcept { return hook(detail::HookTime::after_sleep, task); }
 
     /// Calls `handler` on the loop's thread when `signal` has arrived; several arrivals may be one
-    /// call. Doesn't keep run() going.
+    /// call, for as long as the Watch lives: keep it. Doesn't keep run() going.
     /// Threads: loop thread.
     /// Errors: EINVAL, ENOMEM, and what the system says.
     Result<Watch> on_signal(int signal, SignalHandler handler, Where where = Where::here()) {
@@ -251,7 +251,8 @@ public:
         if (!key) return key.error();
         return Watch(*this, Watch::Kind::signal, *key);
     }
-    /// Calls `handler` once when the child process has ended, and reaps it.
+    /// Calls `handler` once when the child process has ended, and reaps it, if the Watch still
+    /// lives.
     /// Threads: loop thread.
     /// Errors: ECHILD or ESRCH if `pid` is no child, ENOMEM, what the system says.
     Result<Watch> on_child(int pid, ChildHandler handler, Where where = Where::here()) {

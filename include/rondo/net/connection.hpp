@@ -54,11 +54,17 @@ public:
     ConnectionHandle handle() const noexcept { return {key_}; }
     /// The descriptor, for its options; the connection closes it.
     int fd() const noexcept { return fd_; }
+    /// Whom it is connected with. Errors: what the system says; EBADF once it has ended.
+    Result<Endpoint> peer() {
+        if (dead_) return Error::on_fd(EBADF, "peer", fd_);
+        return sockets().peer(fd_);
+    }
     Group& group() noexcept { return group_; }
     T& transport() noexcept { return transport_; }
 
-    /// Sends a copy of `bytes`, in order. False: it can't send any more (closed, ended, or broken);
-    /// or memory is out, which ends it.
+    /// Sends a copy of `bytes`, in order. True doesn't mean that there is room: whoever sends
+    /// unasked looks at full(), or sets unsent_max. False: it can't send any more (closed, ended,
+    /// or broken); or memory is out or unsent_max was passed, which ends it.
     /// Cost: outside of its handlers one system call if nothing is queued; inside, none. What
     /// on_data sends of the very bytes that it is shown is not even copied.
     bool send(std::span<const std::byte> bytes);
@@ -66,8 +72,8 @@ public:
     /// Sends a string or vector that is moved in, without a copy; small ones are copied.
     template <OwnsBytes Owner>
     bool send(Owner&& owner);
-    /// Sends several pieces in one system call, such as a header and what it announces. All but the
-    /// last are copied first.
+    /// Sends several pieces in one system call, such as a header and what it announces. They are
+    /// copied; outside of its handlers all but the last.
     bool send_parts(std::initializer_list<std::span<const std::byte>> parts);
     /// Sends what is queued now, in a handler too, as far as the kernel takes it.
     void flush();
@@ -78,7 +84,7 @@ public:
     bool paused() const noexcept { return paused_; }
 
     /// Half-close: sends what is queued, and then tells the peer that no more will come. It goes on
-    /// reading, and ends when the peer has finished too.
+    /// reading, and ends when the peer has finished too. What isn't a socket ends at once then.
     void end();
     /// Sends what is queued, tells the peer, waits until it has finished too, and ends. What still
     /// comes is discarded; after close_timeout it is aborted. on_data isn't called any more.
@@ -94,8 +100,8 @@ public:
     /// or is no longer wanted, because the connection was paused, closed, or is full of replies.
     /// What on_data hasn't used then is shown again when it is time, or dropped.
     bool wants_more() const noexcept {
-        const bool room = !options().pause_if_full || unsent() <= options().high_water;
-        return !dead_ && !closing_ && !paused_ && room;
+        const bool waits = replied_ && options().pause_if_full;
+        return !dead_ && !closing_ && !paused_ && (!waits || unsent() <= options().high_water);
     }
     /// True while send() can work.
     bool can_send() const noexcept { return !dead_ && !ending_ && broken_ == 0; }
@@ -133,7 +139,8 @@ private:
     void write_out();
     IoResult write_queue(const ConstBuffer& behind, size_t& asked);
     void tell_drained();
-    bool settle();
+    bool sent();
+    void settle();
     bool enqueue(std::span<const std::byte> bytes);
     void keep_borrowed();
     void mark();
@@ -170,8 +177,9 @@ private:
     bool ending_ = false;  // no more is sent after the queue
     bool write_ended_ = false;
     bool closing_ = false;
-    bool dead_ = false;  // the descriptor is closed, on_close is due
-    int broken_ = 0;     // what a write has failed with
+    bool replied_ = false;  // on_data has sent something, this time
+    bool dead_ = false;     // the descriptor is closed, on_close is due
+    int broken_ = 0;        // what a write has failed with
     SendQueue<M> queue_;
     std::span<const std::byte> borrowed_;  // behind the queue: bytes that on_data is looking at
     std::span<const std::byte> shown_;     // what on_data is looking at

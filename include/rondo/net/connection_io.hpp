@@ -46,6 +46,7 @@ struct Connection<Loop, State, T>::Shown {
           kept(!connection.rest_.empty()) {
         self.shown_ = bytes;
         self.used_ = bytes.size();
+        self.replied_ = false;
     }
     Shown(const Shown&) = delete;
     Shown& operator=(const Shown&) = delete;
@@ -181,7 +182,7 @@ void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
         if (group_.data_) used_ = group_.data_(*this, shown.bytes);
         RONDO_ASSERT(used_ <= shown.bytes.size(), "on_data has used more bytes than it was shown");
         shown.returned = true;
-        waits = options().pause_if_full && unsent() > options().high_water;
+        waits = replied_ && options().pause_if_full && unsent() > options().high_water;
         write_out();
     }
     mark();
@@ -249,12 +250,14 @@ void Connection<Loop, State, T>::abort(int reason) {
     die(reason, "abort");
 }
 
-// The descriptor goes at once; on_close comes when no handler of it is running.
+// The descriptor goes at once; on_close comes when no handler of it is running. A peer that doesn't
+// get all that was sent must not take it for all.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::die(int code, const char* call) noexcept {
     if (std::exchange(dead_, true)) return;
     end_code_ = code;
     end_call_ = call;
+    if (unsent() != 0 || code == ENOMEM) static_cast<void>(sockets().set_linger_reset(fd_, true));
     loop().remove(fd_);
     sockets().close(fd_);
     loop().cancel(std::exchange(timer_, {}));

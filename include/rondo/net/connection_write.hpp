@@ -27,7 +27,7 @@ bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
     } else if (!enqueue(bytes)) {
         return false;
     }
-    return settle();
+    return sent();
 }
 
 template <class Loop, class State, class T>
@@ -42,7 +42,7 @@ bool Connection<Loop, State, T>::send(Owner&& owner) {
         return false;
     }
     if (depth_ == 0) write_out();
-    return settle();
+    return sent();
 }
 
 template <class Loop, class State, class T>
@@ -59,18 +59,24 @@ bool Connection<Loop, State, T>::send_parts(
             return false;
         }
     }
-    return settle();
+    return sent();
+}
+
+template <class Loop, class State, class T>
+bool Connection<Loop, State, T>::sent() {
+    replied_ |= !shown_.empty();
+    settle();
+    return can_send();
 }
 
 // What follows from bytes that were queued. Outside of the handlers nobody else looks after it.
 template <class Loop, class State, class T>
-bool Connection<Loop, State, T>::settle() {
+void Connection<Loop, State, T>::settle() {
     mark();
     if (depth_ == 0 && !dead_) {
         watch_for();
         set_timer();
     }
-    return can_send();
 }
 
 template <class Loop, class State, class T>

@@ -31,6 +31,8 @@ public:
                  options.write_timeout != never),
           service_(loop.timer()) {
         static_assert(Transport<T, typename Loop::Poller::Sockets>);
+        static_assert(std::is_default_constructible_v<State>,
+                      "a connection's State is made by its default constructor");
         RONDO_ASSERT(options_.low_water <= options_.high_water,
                      "the low-water mark is at most the high-water mark");
     }
@@ -38,7 +40,8 @@ public:
     Connections& operator=(const Connections&) = delete;
     ~Connections();
 
-    // Handlers: set them before the first connection. --------------------------------------------
+    // Handlers: set them before the first connection. Those that captured more than 48 bytes need
+    // memory; if it is out, adopt() says so from then on. ----------------------------------------
 
     /// `f(connection)`: it is there; connected, accepted or adopted.
     template <class F>
@@ -62,7 +65,9 @@ public:
         set<Event>(end_, static_cast<F&&>(f));
     }
     /// `f(connection, const Error& reason)`: the last call for it, exactly once, never from within
-    /// one of its functions. The reason tests false if both sides had finished.
+    /// one of its functions. The reason tests false if both sides had finished, or this one on what
+    /// can't be closed by half. Besides what reading and writing fail with, it is ETIMEDOUT (and
+    /// which timeout), EMSGSIZE and ENOBUFS (its limits), ENOMEM, or abort()'s.
     template <class F>
     void on_close(F&& f) {
         static_assert(std::is_invocable_v<std::decay_t<F>&, Connection&, const Error&>,
@@ -73,7 +78,8 @@ public:
     // Connections --------------------------------------------------------------------------------
 
     /// Makes a connection of a stream that is open already: a socket, a pipe, a terminal. It must
-    /// be non-blocking. If on_open has ended it, the handle finds nothing already.
+    /// be non-blocking. on_open runs before this returns; if it has ended it, the handle finds
+    /// nothing.
     /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's. An
     /// exception of on_open passes through; the connection is there all the same.
     Result<ConnectionHandle> adopt(int fd, const T& transport = T()) {
@@ -117,11 +123,14 @@ private:
     template <class H, class F>
     void set(H& handler, F&& f) {
         RONDO_ASSERT(running_ == 0, "set the handlers of a group outside of its handlers");
+        RONDO_ASSERT(!detail::holds_nothing<std::decay_t<F>>(f),
+                     "an empty handler was given: give it a callable");
         if constexpr (std::same_as<H, Event>) {
             static_assert(std::is_invocable_v<std::decay_t<F>&, Connection&>,
                           "this handler of a connection is called as f(connection)");
         }
         handler = H(static_cast<F&&>(f));
+        handler_lost_ |= !handler;
     }
 
     static ConnectionOptions complete(ConnectionOptions options) noexcept {
@@ -140,7 +149,8 @@ private:
 
     Loop& loop_;
     const ConnectionOptions options_;
-    const bool timed_;  // there are timeouts besides that of close()
+    const bool timed_;           // there are timeouts besides that of close()
+    bool handler_lost_ = false;  // memory was out when one was set
     Event open_;
     Data data_;
     Event drain_;
@@ -168,7 +178,11 @@ void Connections<Loop, State, T>::on_data(F&& f) {
         "nothing, or how many bytes it has used");
     if constexpr (fits) {
         using R = std::invoke_result_t<Fn&, Connection&, std::span<const std::byte>>;
+        static_assert(std::is_void_v<R> || std::same_as<R, size_t>,
+                      "on_data returns nothing, or how many bytes it has used, as a size_t");
         if constexpr (std::is_void_v<R>) {
+            RONDO_ASSERT(!detail::holds_nothing<Fn>(f),
+                         "an empty handler was given: give it a callable");
             set<Data>(data_, [fn = Fn(static_cast<F&&>(f))](
                                  Connection& connection, std::span<const std::byte> bytes) mutable {
                 fn(connection, bytes);
@@ -191,7 +205,7 @@ Connections<Loop, State, T>::~Connections() {
 template <class Loop, class State, class T>
 Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& transport,
                                                           bool counted) {
-    if (!ready_to_serve()) return Error::on_fd(ENOMEM, "adopt", fd);
+    if (handler_lost_ || !ready_to_serve()) return Error::on_fd(ENOMEM, "adopt", fd);
     const SlabKey key = slab_.insert(*this, fd, transport);
     if (!key) return Error::on_fd(ENOMEM, "adopt", fd);
     Connection& connection = *slab_.find(key);

@@ -43,7 +43,7 @@ struct ConnectRule {
 
 }  // namespace detail
 
-/// Neither copied nor moved: its watches point at it.
+/// Neither copied nor moved: its watches point at it. While it connects it keeps run() going.
 ///
 /// Lifetime: must not outlive the loop; its end is a cancel(). The handler may destroy it.
 /// Threads: loop thread.
@@ -54,7 +54,10 @@ public:
         CheckedHandler<void(Result<int>), detail::ConnectRule, typename Loop::MemoryPolicy>;
 
     explicit Connector(Loop& loop, const ConnectorOptions& options = {})
-        : loop_(loop), options_(options), next_(loop.timer()), deadline_(loop.timer()) {}
+        : loop_(loop), options_(options), next_(loop.timer()), deadline_(loop.timer()) {
+        RONDO_ASSERT(options.rounds == 1 || options.retry_min > Duration(),
+                     "retry_min must be above 0 if there are several rounds");
+    }
     Connector(const Connector&) = delete;
     Connector& operator=(const Connector&) = delete;
     ~Connector() { cancel(); }

@@ -78,6 +78,9 @@ Delimited<std::decay_t<F>> delimited(std::string_view delimiter, F&& f,
                                      size_t longest = size_t{64} * 1024) {
     return {delimiter, static_cast<F&&>(f), longest};
 }
+/// Of a string that is gone afterwards: the handler would keep nothing but a view of it.
+template <OwnsBytes Temporary, class F>
+void delimited(Temporary&& delimiter, F&& f, size_t longest = 0) = delete;
 
 /// See length_prefixed().
 template <size_t Width, std::endian Order, class F>
@@ -124,15 +127,16 @@ private:
 
 /// A handler for on_data that calls `f(connection, std::span<const std::byte> message)` with each
 /// message, without the `Width` bytes before it that tell its length: most significant first,
-/// unless Order says otherwise.
+/// unless Order says otherwise. A message of which the peer has sent a part when it ends isn't
+/// told; Connection::unconsumed() tells in on_end that there is one.
 template <size_t Width = 4, std::endian Order = std::endian::big, class F>
 LengthPrefixed<Width, Order, std::decay_t<F>> length_prefixed(F&& f,
                                                               size_t longest = size_t{512} * 1024) {
     return {static_cast<F&&>(f), longest};
 }
 
-/// Sends a message as length_prefixed() expects it. False: see Connection::send(); or it is longer
-/// than a length of that width can tell, then nothing is sent.
+/// Sends a message as length_prefixed() expects it, whose own limit is `longest`. False: see
+/// Connection::send(); or it is longer than a length of that width can tell, then nothing is sent.
 template <size_t Width = 4, std::endian Order = std::endian::big, class Connection>
 bool send_length_prefixed(Connection& connection, std::span<const std::byte> message) {
     static_assert(Width >= 1 && Width <= 8, "a length takes one to eight bytes");
@@ -146,6 +150,10 @@ bool send_length_prefixed(Connection& connection, std::span<const std::byte> mes
             static_cast<std::byte>(length >> (8 * i) & 0xff);
     }
     return connection.send_parts({prefix, message});
+}
+template <size_t Width = 4, std::endian Order = std::endian::big, class Connection>
+bool send_length_prefixed(Connection& connection, std::string_view message) {
+    return send_length_prefixed<Width, Order>(connection, std::as_bytes(std::span(message)));
 }
 
 }  // namespace rondo::inline RONDO_ABI

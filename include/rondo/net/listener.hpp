@@ -21,7 +21,7 @@ namespace rondo::inline RONDO_ABI {
 struct ListenerLimits {
     size_t accepts_per_turn = 16;
     size_t connections_max = 0;  ///< open at once, see Listener::closed(); 0: no limit
-    Duration pause_min = Duration::milliseconds(10);
+    Duration pause_min = Duration::milliseconds(10);  ///< after a failure; doubles each time
     Duration pause_max = Duration::seconds(1);
 };
 
@@ -60,6 +60,8 @@ struct AcceptErrorRule {
 }  // namespace detail
 
 /// Neither copied nor moved: its watches point at it.
+/// While it listens it keeps run() going.
+///
 /// Lifetime: must not outlive the loop; its end closes the listening descriptors, not the accepted
 /// ones.
 /// Threads: loop thread.
@@ -75,7 +77,10 @@ public:
         : loop_(loop),
           limits_(limits),
           on_accept_(static_cast<F&&>(on_accept)),
-          resume_(loop.timer()) {}
+          resume_(loop.timer()) {
+        RONDO_ASSERT(limits.accepts_per_turn != 0, "accepts_per_turn must be at least 1");
+        RONDO_ASSERT(limits.pause_min > Duration(), "pause_min must be above 0");
+    }
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
     ~Listener() {
@@ -88,6 +93,7 @@ public:
     /// Errors: false if memory is out; the one before stands.
     template <class F>
     bool on_error(F&& f) {
+        RONDO_ASSERT(!telling_, "set the error handler of a listener outside of its calls");
         ErrorHandler handler(static_cast<F&&>(f));
         if (!handler) return false;
         on_error_ = std::move(handler);
@@ -116,7 +122,7 @@ public:
         if (!listens) return Error::on_fd(listens.error().code(), "adopt", fd);
         if (!*listens) return Error::on_fd(EINVAL, "adopt", fd);
         const auto set = loop_.sockets().set_non_blocking(fd, true);
-        if (!set) return set;
+        if (!set) return Error::on_fd(set.error().code(), "adopt", fd);
         return join(fd, "adopt");
     }
 
@@ -164,6 +170,7 @@ public:
     size_t local_count() const noexcept { return fds_.size(); }
     /// Accepted, without those that closed() has told of.
     size_t open_connections() const noexcept { return open_; }
+    /// True while it accepts nothing: at connections_max, or for a while after a failure.
     bool paused() const noexcept { return paused_ || full_; }
     const ListenerCounters& counters() const noexcept { return counters_; }
 
@@ -172,10 +179,12 @@ private:
         CheckedHandler<void(const Error&), detail::AcceptErrorRule, typename Loop::MemoryPolicy>;
 
     Result<void> join(int fd, const char* call) {
-        if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) return Error(ENOMEM, call);
+        if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) {
+            return Error::on_fd(ENOMEM, call, fd);
+        }
         auto added =
             loop_.add(fd, wanted(), [this](int listening, Readiness) { accept(listening); });
-        if (!added) return added;
+        if (!added) return Error::on_fd(added.error().code(), call, fd);
         static_cast<void>(fds_.push_back(fd));
         if (spare_ < 0) reserve_spare();
         return added;
@@ -247,9 +256,11 @@ private:
             ErrorHandler handler;
             ~Telling() {
                 if (accepting.listener == nullptr) return;
+                accepting.listener->telling_ = false;
                 accepting.listener->on_error_ = std::move(handler);
             }
         } telling{accepting, std::move(on_error_)};
+        telling_ = true;
         telling.handler(error);
     }
 
@@ -305,6 +316,7 @@ private:
     int spare_ = -1;
     bool paused_ = false;             // waiting for resume_
     bool full_ = false;               // at the limit of connections
+    bool telling_ = false;            // on_error_ is running, on the stack
     Accepting* accepting_ = nullptr;  // on_accept_ is running, and there
 };
 

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 // Resolver: the addresses of names, without blocking the loop. The system's own lookup blocks, so
-// it runs on an executor that the user gives, usually a WorkerPool; the answer comes in a later
-// turn. A numeric address is answered without the executor.
+// it runs on an executor that the user gives, usually a WorkerPool; the answer never comes from
+// within the call. A numeric address is answered without the executor.
 //
 // It refuses to cache, to merge lookups of one name, and to sort: the system does that, and its
 // configuration is the user's. A lookup that has begun can't be interrupted: after a cancel or at
-// its deadline its answer is dropped, and its worker is busy until the system gives up.
+// its timeout its answer is dropped, and its worker is busy until the system gives up: with a
+// single worker the other lookups wait behind it.
 
 #include <errno.h>
 #include <stdint.h>
@@ -21,8 +22,8 @@
 namespace rondo::inline RONDO_ABI {
 
 struct ResolveOptions {
-    Family family = Family::none;               ///< ipv4 or ipv6 alone; none: both
-    Duration deadline = Duration::seconds(30);  ///< then the answer is ETIMEDOUT
+    Family family = Family::none;              ///< ipv4 or ipv6 alone; none: both
+    Duration timeout = Duration::seconds(30);  ///< then the answer is ETIMEDOUT
 };
 
 /// Names one lookup. Harmless once it has been answered.
@@ -30,9 +31,10 @@ struct ResolveId {
     SlabKey key;
 
     explicit operator bool() const noexcept { return static_cast<bool>(key); }
+    friend bool operator==(const ResolveId&, const ResolveId&) = default;
 };
 
-/// What a lookup calls: addresses with the port that was given, the best one first, at least one.
+/// What a lookup answers: addresses with the port that was given, the best one first, at least one.
 using ResolveResult = Result<std::span<const Endpoint>>;
 
 namespace detail {
@@ -81,8 +83,8 @@ public:
     Resolver& operator=(const Resolver&) = delete;
     ~Resolver();
 
-    /// Looks `name` up and calls `f(ResolveResult)` once, in a later turn: with at most 32
-    /// addresses, or with what the system says (see NameError), or ETIMEDOUT.
+    /// Looks `name` up and calls `f(ResolveResult)` once, never from within this call: with at most
+    /// 32 addresses, or with what the system says (see NameError), or ETIMEDOUT.
     /// Lifetime: the addresses live until f returns.
     /// Errors: EINVAL for a name that is empty or holds a NUL, ENAMETOOLONG above 253 bytes, EAGAIN
     /// if the executor refuses, ENOMEM; f is not called then.
@@ -210,8 +212,8 @@ int Resolver<Loop, Executor>::begin(SlabKey key, std::string_view name, uint16_t
         });
         return lookup.timer ? 0 : ENOMEM;
     }
-    if (options.deadline != never) {
-        lookup.timer = loop_.after(options.deadline, [this, key] { expired(key); });
+    if (options.timeout != never) {
+        lookup.timer = loop_.after(options.timeout, [this, key] { expired(key); });
         if (!lookup.timer) return ENOMEM;
     }
     Job job{&loop_.poller().system(), Text<name_max + 1>(name), port, options.family};

@@ -9,7 +9,8 @@
 
 namespace rondo::inline RONDO_ABI {
 
-/// Neither copied nor moved: its connections point at it.
+/// Neither copied nor moved: its connections point at it. Their transports are made by T(). While
+/// it listens or has connections it keeps run() going.
 /// Lifetime: must not outlive the loop, nor be destroyed by its own handlers (asserted).
 /// Threads: loop thread.
 template <class Loop, class State = NoState, class T = Plain>
@@ -47,15 +48,22 @@ public:
     Result<Endpoint> local(size_t index = 0) { return listener_.local(index); }
     const Listener<Loop>& listener() const noexcept { return listener_; }
 
-    /// Listens no longer, and closes every connection when what it has to send is sent. After
-    /// `patience` those that are left are aborted. Afterwards it keeps run() going no longer.
+    /// Listens no longer; the connections stay.
+    void stop_listening() noexcept { listener_.close(); }
+    /// Listens no longer, and closes every connection when what it has to send is sent. Those that
+    /// are left after `patience`, or after close_timeout if that is shorter, are aborted.
+    /// Afterwards it keeps run() going no longer. Called again, it may only make it shorter.
+    /// What isn't sent yet can't be sent any more: a server whose replies take a while calls
+    /// stop_listening(), and closes each connection behind its reply.
     /// Errors: false if memory is out; then nothing limits the patience but close_timeout.
     bool drain(Duration patience) {
         listener_.close();
         this->for_each([](auto& connection) { connection.close(); });
         if (this->empty()) return true;
-        return deadline_.after(
-            patience, [this] { this->for_each([](auto& connection) { connection.abort(); }); });
+        const Instant at = this->loop().now() + patience;
+        if (this->loop().deadline(deadline_.id()) <= at) return true;
+        return deadline_.at(
+            at, [this] { this->for_each([](auto& connection) { connection.abort(); }); });
     }
 
 private:

@@ -14,11 +14,12 @@
 
 namespace rondo::inline RONDO_ABI {
 
-/// One object per connection, made with the options' copy of it. `read` and `write` may move less
-/// than they are asked to; EAGAIN means "again when what read_needs(), or write_needs(), names is
-/// ready". `finish` tells the peer that no more will come (EAGAIN: again later), after which
-/// writing is over. `short_reads_drain` says that a read which filled less than it was given has
-/// emptied the descriptor, and that it hides no bytes of its own.
+/// One object per connection, copied from the one that adopt() is given. `read` and `write` may
+/// move less than they are asked to; EAGAIN means "again when what read_needs(), or write_needs(),
+/// names is ready". `finish` tells the peer that no more will come (EAGAIN: again later), after
+/// which writing is over. `short_reads_drain` says that a read which filled less than it was given
+/// has emptied the descriptor, that a write which took less than it was offered has filled it, and
+/// that it hides no bytes of its own.
 template <class T, class Sockets>
 concept Transport = std::copy_constructible<T> &&
                     requires(T& transport, Sockets& sockets, int fd, std::span<std::byte> in,

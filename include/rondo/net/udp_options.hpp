@@ -15,7 +15,7 @@ struct UdpOptions {
     /// is more than a network carries in one piece, a batch is 64 datagrams instead of 4.
     size_t datagram_max = 65536;
     /// Room for datagrams that wait to be sent, with 120 bytes beside each. What doesn't fit is
-    /// dropped.
+    /// dropped; 0: whatever would have to wait.
     size_t unsent_max = 256 * 1024;
 };
 

@@ -62,7 +62,7 @@ template <class Loop>
 Result<void> UdpSocket<Loop>::adopt(int fd) {
     RONDO_ASSERT(fd_ < 0, "adopt: this UdpSocket is open already; close it first");
     const auto at = sockets().local(fd);
-    if (!at) return at.error();
+    if (!at) return Error::on_fd(at.error().code(), "adopt", fd);
     if (auto watched = watch(fd, "adopt"); !watched) return watched;
     family_ = at->family();
     return {};
@@ -83,9 +83,10 @@ Result<void> UdpSocket<Loop>::watch(int fd, const char* call) {
         loop_.background(again_.id(), true);
     }
     const Interest wanted = !paused_ && on_datagram_ ? Interest::read : Interest::none;
-    auto added = loop_.add(fd, wanted, [this](Readiness readiness) { ready(readiness); });
-    if (added) fd_ = fd;
-    return added;
+    const auto added = loop_.add(fd, wanted, [this](Readiness readiness) { ready(readiness); });
+    if (!added) return Error::on_fd(added.error().code(), call, fd);
+    fd_ = fd;
+    return {};
 }
 
 template <class Loop>

@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -47,9 +48,13 @@ public:
     /// with a Result<std::unique_ptr<User>>. Returns when all run, or none. A group that was joined
     /// may be started again.
     /// Errors: that of the first factory, poller or pinning that failed; the others are stopped.
-    /// Throws std::system_error if a thread can't be started.
+    /// Throws std::system_error if a thread can't be started, std::bad_alloc; stops the program
+    /// where exceptions are off.
     template <class Factory>
     Result<void> start(const Factory& factory, LoopGroupOptions options = {}) {
+        static_assert(std::is_invocable_r_v<Result<UserPtr>, Factory, Loop&, size_t>,
+                      "a factory is called as f(loop, index) and answers with a "
+                      "rondo::Result<std::unique_ptr<User>>");
         RONDO_ASSERT(!running_, "start: the group was started already, stop() and join() it first");
         const size_t cpus = std::thread::hardware_concurrency();
         const size_t count = options.threads != 0 ? options.threads : cpus != 0 ? cpus : 1;
@@ -97,7 +102,11 @@ public:
     /// Errors: loop_gone once that loop has ended, no_memory; the task then never runs.
     template <class Task>
     PostStatus post(size_t index, Task&& task) {
+        static_assert(std::is_invocable_v<std::decay_t<Task>&, User&>,
+                      "a task is called as f(user)");
         RONDO_ASSERT(index < members_.size(), "post: there is no thread with this index");
+        RONDO_ASSERT(!detail::holds_nothing<std::decay_t<Task>>(task),
+                     "post: an empty task was given, give it a callable");
         Member& member = *members_[index];
         const std::lock_guard lock(member.door);
         if (member.loop == nullptr) return PostStatus::loop_gone;
@@ -110,7 +119,15 @@ public:
     /// Errors: as post(). A descriptor that doesn't arrive is closed, now or when the loop ends.
     template <class Take>
     PostStatus give(size_t index, int fd, Take&& take) {
+        static_assert(
+            requires { Sockets::close(0); },
+            "give() needs sockets whose close() is static: a descriptor that doesn't "
+            "arrive is closed on another thread than theirs");
+        static_assert(std::is_invocable_v<std::decay_t<Take>&, User&, int>,
+                      "a descriptor is taken by f(user, fd)");
         RONDO_ASSERT(index < members_.size(), "give: there is no thread with this index");
+        RONDO_ASSERT(!detail::holds_nothing<std::decay_t<Take>>(take),
+                     "give: an empty callable was given, give it one that takes the descriptor");
         Parcel parcel(*members_[index], fd);
         return post(index, [parcel = std::move(parcel), take = static_cast<Take&&>(take)](
                                User& user) mutable { take(user, parcel.release()); });
@@ -118,7 +135,9 @@ public:
     /// What give() has handed to thread `index` is done with.
     void finished(size_t index) noexcept {
         RONDO_ASSERT(index < members_.size(), "finished: there is no thread with this index");
-        members_[index]->load.fetch_sub(1, std::memory_order_relaxed);
+        [[maybe_unused]] const size_t before =
+            members_[index]->load.fetch_sub(1, std::memory_order_relaxed);
+        RONDO_ASSERT(before != 0, "finished() was called more often than descriptors were given");
     }
 
     /// How many threads it was started with.
@@ -135,6 +154,8 @@ public:
     }
     /// The thread with the smallest load, the first of several.
     size_t least_loaded() const noexcept {
+        RONDO_ASSERT(!members_.empty(),
+                     "least_loaded: there are no threads, start() the group first");
         size_t least = 0;
         for (size_t i = 1; i < members_.size(); ++i) {
             if (load(i) < load(least)) least = i;

@@ -55,8 +55,8 @@ public:
     using M = typename Loop::MemoryPolicy;
     using Task = typename Loop::Task;
 
-    /// Errors: throws std::system_error if a thread can't be started; stops the program where
-    /// exceptions are off.
+    /// Errors: throws std::system_error if a thread can't be started, std::bad_alloc; stops the
+    /// program where exceptions are off.
     explicit WorkerPool(Loop& loop, WorkerPoolOptions options = {});
     WorkerPool(const WorkerPool&) = delete;
     WorkerPool& operator=(const WorkerPool&) = delete;
@@ -75,8 +75,8 @@ public:
     /// Ends a job that hasn't started: neither it nor its done is called. False: too late, or gone.
     bool cancel(WorkId id) noexcept;
 
-    /// Calls `f` in a later turn, each time that there is room again after a refusal. A second one
-    /// replaces the first.
+    /// Calls `f`, never from within a call of the pool, each time that there is room again after a
+    /// refusal. A second one replaces the first.
     /// Errors: false if memory is out.
     bool on_space(Task f) {
         const bool due = space_.armed();  // the one before hasn't been told yet
@@ -85,7 +85,8 @@ public:
         loop_.background(space_.id(), !due);
         return true;
     }
-    /// Takes no more jobs, and calls `f` in a later turn when all that were taken have been told.
+    /// Takes no more jobs, and calls `f`, never from within a call of the pool, when all that were
+    /// taken have been told. A second one replaces the first.
     /// Errors: false if memory is out; nothing has changed then.
     bool drain(Task f) {
         const Instant at = pending_ == 0 ? Instant() : Instant::max();
