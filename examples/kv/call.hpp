@@ -4,7 +4,9 @@
 // as it should be is thrown as Refused, so a command reads as if all were well.
 
 #include <functional>
+#include <initializer_list>
 #include <limits>
+#include <tuple>
 
 #include "examples/kv/keyspace.hpp"
 #include "examples/kv/resp.hpp"
@@ -13,9 +15,9 @@ namespace example::kv {
 
 struct Settings {
     std::string password;
-    size_t clients_max = 10'000, bulk_max = 64 << 20, output_max = 256 << 20;
-    long timeout = 0;  // seconds; 0: none
-    int backlog = 511;
+    size_t clients_max, output_max, bulk_max;
+    long timeout;  // seconds; 0: none
+    int backlog;
 };
 
 /// What is known of a client besides its connection.
@@ -24,7 +26,7 @@ struct Client {
     size_t needed = 0;  // bytes that there must be before it makes sense to parse
     long long since = 0;
     bool trusted = false, leaving = false;
-    std::string name;
+    std::string name{};
 };
 
 /// What all clients share. Times are in ms.
@@ -34,6 +36,7 @@ struct Store {
     const Settings settings;
     Counter memory;
     std::vector<Keyspace> spaces;
+    std::tuple<String, List, Hash> nothing;  // for commands that only read or remove
     size_t accepted = 0, connected = 0, executed = 0, expired = 0, port = 0;
     long long started = 0;
     std::function<std::string()> client_list;
@@ -66,6 +69,12 @@ struct Call {
         const std::string both = std::string(name).append(subcommand);
         refuse("ERR wrong number of arguments for '", both, "' command");
     }
+    /// Which of these words the argument is.
+    size_t option(size_t i, std::initializer_list<std::string_view> words) const {
+        const auto at = std::ranges::find_if(words, [&](auto word) { return is(i, word); });
+        require_syntax(at != words.end());
+        return static_cast<size_t>(at - words.begin());
+    }
     long long number(std::string_view digits) const {
         long long value = 0;
         require(read_integer(digits, value), "ERR value is not an integer or out of range");
@@ -83,24 +92,26 @@ struct Call {
 
     /// What is under that argument; nullptr: nothing.
     Item* find(size_t i = 1) const { return keys.find(args[i], now); }
-    /// The T in it; nullptr: there is nothing.
+    /// The T under the first argument; nullptr: there is nothing.
     template <class T>
-    static T* as(Item* item) {
+    T* look() const {
+        Item* const item = find();
         T* const value = item != nullptr ? std::get_if<T>(&item->second.value) : nullptr;
         require(item == nullptr || value != nullptr,
                 "WRONGTYPE Operation against a key holding the wrong kind of value");
         return value;
     }
-    /// The T under the first argument; nullptr: there is nothing.
+    /// The same; an empty one that isn't kept if there is nothing.
     template <class T>
-    T* look() const {
-        return as<T>(find());
+    T& peek() const {
+        T* const value = look<T>();
+        return value != nullptr ? *value : std::get<T>(store.nothing);
     }
-    /// The same; makes an empty one if there is nothing.
+    /// The same; makes one of `begin` if there is nothing.
     template <class T>
-    T& make() const {
+    T& make(auto... begin) const {
         if (T* const value = look<T>()) return *value;
-        return std::get<T>(keys.insert(args[1], T(keys.memory())).second.value);
+        return std::get<T>(keys.insert(args[1], T(begin..., keys.memory())).second.value);
     }
 };
 

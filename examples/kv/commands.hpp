@@ -1,80 +1,167 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
-// The table of all commands, and what runs them.
+// The commands of connections and of the server, and what runs all commands.
 
 #include <array>
+#include <cstdio>
 
-#include "examples/kv/clients.hpp"
 #include "examples/kv/values.hpp"
 
 namespace example::kv {
+
+/// printf, into a string.
+std::string print(const char* format, auto... values) {
+    std::string text(static_cast<size_t>(std::snprintf(nullptr, 0, format, values...)), '\0');
+    std::snprintf(text.data(), text.size() + 1, format, values...);
+    return text;
+}
+
+inline void trust(Call& c, std::string_view user, std::string_view password) {
+    const std::string& right = c.store.settings.password;
+    require(user == "default" && (right.empty() || password == right),
+            "WRONGPASS invalid username-password pair or user is disabled.");
+    c.client.trusted = true;
+}
+inline void auth(Call& c) {
+    c.require_syntax(c.count() <= 3);
+    require(c.count() == 3 || !c.store.settings.password.empty(),
+            "ERR AUTH <password> called without any password configured for the default user. Are "
+            "you sure your configuration is correct?");
+    trust(c, c.count() == 3 ? c[1] : "default", c.args.back());
+    c.reply.ok();
+}
+inline void hello(Call& c) {
+    long long version = 2;
+    require(c.count() == 1 || read_integer(c[1], version),
+            "ERR Protocol version is not an integer or out of range");
+    require(version == 2, "NOPROTO unsupported protocol version");
+    const bool with_password = c.count() == 5 && c.is(2, "auth");
+    if (c.count() > 2 && !with_password) refuse("ERR Syntax error in HELLO option '", c[2], "'");
+    if (with_password) trust(c, c[3], c[4]);
+    require(c.client.trusted,
+            "NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+            "HELLO AUTH <user> <pass> option can be used to authenticate the client and "
+            "select the RESP protocol version at the same time");
+    c.reply.list("server", "redis", "version", "7.0.15", "proto", 2, "id", c.client.id, "mode",
+                 "standalone", "role", "master", "modules", Args());
+}
+
+inline void require_subcommand(const Call& c, const char* of, bool known, bool count) {
+    std::string word(c[1].substr(0, 128));
+    if (!known) refuse("ERR unknown subcommand '", word, print("'. Try %s HELP.", of));
+    std::ranges::transform(word, word.begin(), lower);
+    c.require_count(count, "|" + word);
+}
+inline void client(Call& c) {
+    const bool list = c.is(1, "list"), id = c.is(1, "id"), set = c.is(1, "setname");
+    const bool known = list || id || set || c.is(1, "getname");
+    require_subcommand(c, "CLIENT", known, c.count() == (set ? 3 : 2));
+    std::string& name = c.client.name;
+    if (list) return c.reply.bulk(c.store.client_list());
+    if (id) return c.reply.integer(c.client.id);
+    if (!set) return c.reply.bulk_or_nil(name.empty() ? nullptr : &name);
+    require(std::ranges::all_of(c[2], [](char x) { return x >= '!' && x <= '~'; }),
+            "ERR Client names cannot contain spaces, newlines or special characters.");
+    name = c[2];
+    c.reply.ok();
+}
+inline void config(Call& c) {
+    require_subcommand(c, "CONFIG", c.is(1, "get"), c.count() > 2);
+    const Settings& settings = c.store.settings;
+    const std::string known[][2] = {{"save", ""},
+                                    {"appendonly", "no"},
+                                    {"databases", std::to_string(Store::databases)},
+                                    {"maxclients", std::to_string(settings.clients_max)},
+                                    {"timeout", std::to_string(settings.timeout)},
+                                    {"proto-max-bulk-len", std::to_string(settings.bulk_max)},
+                                    {"tcp-backlog", std::to_string(settings.backlog)}};
+    Args found;
+    for (const auto& each : known) {
+        const auto asked = [&each](std::string_view pattern) { return matches(pattern, each[0]); };
+        if (std::none_of(c.args.begin() + 2, c.args.end(), asked)) continue;
+        found.insert(found.end(), {each[0], each[1]});
+    }
+    c.reply.all(found);
+}
+inline void info(Call& c) {
+    const Store& store = c.store;
+    std::string text = print(
+        "# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\ntcp_port:%zu\r\n"
+        "uptime_in_seconds:%lld\r\n\r\n# Clients\r\nconnected_clients:%zu\r\nmaxclients:%zu\r\n\r\n"
+        "# Memory\r\nused_memory:%zu\r\nused_memory_human:%.2fM\r\n\r\n"
+        "# Stats\r\ntotal_connections_received:%zu\r\ntotal_commands_processed:%zu\r\n"
+        "expired_keys:%zu\r\n\r\n# Replication\r\nrole:master\r\nconnected_slaves:0\r\n\r\n"
+        "# Keyspace\r\n",
+        store.port, (c.now - store.started) / 1000, store.connected, store.settings.clients_max,
+        store.memory.used, static_cast<double>(store.memory.used) / (1 << 20), store.accepted,
+        store.executed, store.expired);
+    for (size_t i = 0; i < Store::databases; ++i) {
+        const Keyspace& space = store.spaces[i];
+        if (space.size() == 0) continue;
+        text +=
+            print("db%zu:keys=%zu,expires=%zu,avg_ttl=0\r\n", i, space.size(), space.expiring());
+    }
+    c.reply.bulk(text);
+}
+inline void command(Call& c);
+inline void shutdown(Call& c) {
+    bool abort = false;
+    for (size_t i = 1; i < c.count(); ++i) {
+        abort |= c.option(i, {"abort", "nosave", "save", "now", "force"}) == 0;
+    }
+    c.require_syntax(!abort || c.count() == 2);
+    require(!abort, "ERR No shutdown in progress.");
+    c.store.shut_down();
+}
+
+inline void echo(Call& c) { c.reply.bulk(c[1]); }
+inline void ping(Call& c) {
+    c.require_count(c.count() <= 2);
+    c.count() == 2 ? c.reply.bulk(c[1]) : c.reply.raw("+PONG\r\n");
+}
+inline void select(Call& c) {
+    const auto db = static_cast<size_t>(c.number(c[1]));
+    require(db < Store::databases, "ERR DB index is out of range");
+    c.client.db = db;
+    c.reply.ok();
+}
+inline void quit(Call& c) {
+    c.client.leaving = true;
+    c.reply.ok();
+}
 
 struct Command {
     std::string_view name;
     int arity;  // with the name; negative: at least
     void (*run)(Call&);
 };
-constexpr Command row(const char* name, int arity, void (*run)(Call&)) {
-    return {name, arity, run};
-}
-template <class... Rows>
-constexpr auto rows(Rows... each) {
-    return std::array{each...};
-}
-inline void command(Call& c);
+constexpr Command row(const char* name, int arity, void run(Call&)) { return {name, arity, run}; }
+constexpr auto rows(auto... each) { return std::array{each...}; }
 
 // Strings, lists, hashes, keys, clients.
-inline constexpr std::array commands = rows(
-    row("append", 3, append), row("decr", 2, step<-1>), row("decrby", 3, decrby),
-    row("get", 2, get), row("getset", 3, getset), row("incr", 2, step<1>), row("incrby", 3, incrby),
-    row("mget", -2, mget), row("mset", -3, mset), row("set", -3, set), row("setex", 4, setex),
-    row("setnx", 3, setnx), row("strlen", 2, size_of<String>), row("llen", 2, size_of<List>),
-    row("lpop", -2, pop<true>), row("lpush", -3, push<true>), row("lrange", 4, lrange),
-    row("rpop", -2, pop<false>), row("rpush", -3, push<false>), row("hdel", -3, hdel),
-    row("hget", 3, hget), row("hgetall", 2, hgetall), row("hlen", 2, size_of<Hash>),
-    row("hset", -4, hset), row("dbsize", 1, dbsize), row("del", -2, del), row("exists", -2, exists),
-    row("expire", -3, expire<1000>), row("flushall", -1, flushall), row("keys", 2, keys),
-    row("persist", 2, persist), row("pexpire", -3, expire<1>), row("pttl", 2, remaining<1>),
-    row("scan", -2, scan), row("ttl", 2, remaining<1000>), row("type", 2, type),
-    row("unlink", -2, del), row("auth", -2, auth), row("client", -2, client),
-    row("command", -1, command), row("config", -2, config), row("echo", 2, echo),
-    row("hello", -1, hello), row("info", -1, info), row("ping", -1, ping), row("quit", -1, quit),
-    row("select", 2, select), row("shutdown", -1, shutdown));
+inline constexpr auto commands = rows(
+    row("append", 3, append), row("decr", 2, decr), row("decrby", 3, decrby), row("get", 2, get),
+    row("getset", 3, getset), row("incr", 2, incr), row("incrby", 3, incrby), row("mget", -2, mget),
+    row("mset", -3, mset), row("set", -3, set), row("setex", 4, setex), row("setnx", 3, setnx),
+    row("strlen", 2, size_of<String>), row("llen", 2, size_of<List>), row("lpop", -2, pop<true>),
+    row("lpush", -3, push<true>), row("lrange", 4, lrange), row("rpop", -2, pop<false>),
+    row("rpush", -3, push<false>), row("hdel", -3, hdel), row("hget", 3, hget),
+    row("hgetall", 2, hgetall), row("hlen", 2, size_of<Hash>), row("hset", -4, hset),
+    row("dbsize", 1, dbsize), row("del", -2, count_keys<true>),
+    row("exists", -2, count_keys<false>), row("expire", -3, expire<1000>),
+    row("flushall", -1, flushall), row("keys", 2, keys), row("persist", 2, persist),
+    row("pexpire", -3, expire<1>), row("pttl", 2, remaining<1>), row("scan", -2, scan),
+    row("ttl", 2, remaining<1000>), row("type", 2, type), row("unlink", -2, count_keys<true>),
+    row("auth", -2, auth), row("client", -2, client), row("command", -1, command),
+    row("config", -2, config), row("echo", 2, echo), row("hello", -1, hello), row("info", -1, info),
+    row("ping", -1, ping), row("quit", -1, quit), row("select", 2, select),
+    row("shutdown", -1, shutdown));
 
 inline void command(Call& c) {
-    if (c.count() > 1 && c.is(1, "count")) return c.reply.integer(commands.size());
-    if (c.count() > 1) return c.reply.array(0);
+    if (c.count() > 1)
+        return c.is(1, "count") ? c.reply.integer(commands.size()) : c.reply.array(0);
     c.reply.array(commands.size());
-    for (const auto& each : commands) {
-        c.reply.array(6);
-        c.reply.bulk(each.name);
-        c.reply.integer(each.arity);
-        c.reply.array(0);
-        for (int i = 0; i < 3; ++i) c.reply.integer(0);
-    }
-}
-
-/// Finds a command by its name in any case: none has more than eight letters, which make a word.
-inline const Command* find_command(std::string_view name) {
-    constexpr auto folded = [](std::string_view letters) {
-        uint64_t word = 0;
-        for (const char c : letters) word = word << 8 | static_cast<unsigned char>(c | 0x20);
-        return word;
-    };
-    constexpr auto slot = [](uint64_t word) { return (word * 0x9E3779B97F4A7C15) >> 56; };
-    static constexpr auto table = [=] {
-        std::array<std::pair<uint64_t, const Command*>, 256> made{};
-        for (const auto& each : commands) {
-            auto at = slot(folded(each.name));
-            while (made[at].second != nullptr) at = (at + 1) % made.size();
-            made[at] = {folded(each.name), &each};
-        }
-        return made;
-    }();
-    const uint64_t word = name.size() <= sizeof(word) ? folded(name) : 0;
-    auto at = slot(word);
-    while (table[at].second != nullptr && table[at].first != word) at = (at + 1) % table.size();
-    return table[at].second;
+    for (const auto& each : commands) c.reply.list(each.name, each.arity, Args(), 0, 0, 0);
 }
 
 /// Runs what clients send.
@@ -83,7 +170,9 @@ public:
     Store store;
     Reply reply;
 
-    explicit Interpreter(const Settings& settings) : store(settings) {}
+    explicit Interpreter(const Settings& settings) : store(settings) {
+        for (const auto& each : commands) by_name_.emplace(folded(each.name), &each);
+    }
 
     /// Runs the commands at the front of `bytes`, until there is no whole one, there are many
     /// replies, or the client leaves. Returns how many bytes they were.
@@ -93,29 +182,35 @@ public:
         size_t used = 0;
         while (used < bytes.size() && reply.size() < Reply::batch && !client.leaving) {
             const size_t before = reply.size();
-            bool parsed = false;
+            size_t size = 0;
             try {
-                const size_t size = parser_.parse(bytes.substr(used), bulk_max, client.trusted);
+                size = parser_.parse(bytes.substr(used), bulk_max, client.trusted);
                 client.needed = size == 0 ? parser_.needed() : 0;
                 if (size == 0) break;
-                parsed = true;
                 used += size;
                 if (!parser_.args().empty()) execute(client, now);
             } catch (const Refused& refused) {
                 reply.cut(before);
-                reply.error(parsed ? refused.why : "ERR Protocol error: " + refused.why);
-                client.leaving |= !parsed;
+                reply.error(size != 0 ? refused.why : "ERR Protocol error: " + refused.why);
+                client.leaving |= size == 0;
             }
         }
         return client.leaving ? bytes.size() : used;
     }
 
 private:
+    // A name in any case as a word: none has more than eight letters.
+    static uint64_t folded(std::string_view name) {
+        uint64_t word = 0;
+        for (const char c : name) word = word << 8 | static_cast<unsigned char>(c | 0x20);
+        return word;
+    }
     void execute(Client& client, long long now) {
         const Args& args = parser_.args();
         ++store.executed;
-        const Command* const command = find_command(args[0]);
-        if (command == nullptr) unknown(args);
+        const auto found = by_name_.find(args[0].size() <= 8 ? folded(args[0]) : 0);
+        if (found == by_name_.end()) return unknown(client, args);
+        const Command* const command = found->second;
         Call call{store, client, args, reply, now, command->name, store.spaces[client.db]};
         const auto count = static_cast<int>(args.size());
         call.require_count(command->arity < 0 ? count >= -command->arity : count == command->arity);
@@ -124,7 +219,10 @@ private:
         command->run(call);
     }
 
-    [[noreturn]] static void unknown(const Args& args) {
+    static void unknown(Client& client, const Args& args) {
+        // A browser that a page has sent here goes at once.
+        client.leaving = same_word(args[0], "post") || same_word(args[0], "host:");
+        if (client.leaving) return;
         std::string text = "', with args beginning with: ";
         const size_t most = text.size() + 128;
         for (size_t i = 1; i < args.size() && text.size() < most; ++i) {
@@ -134,6 +232,7 @@ private:
     }
 
     Parser parser_;
+    std::unordered_map<uint64_t, const Command*> by_name_;
 };
 
 }  // namespace example::kv

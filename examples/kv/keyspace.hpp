@@ -4,6 +4,7 @@
 // number of shards, which SCAN's cursor names: a shard may grow, but no key ever moves to another.
 // Keys that expire are also kept in the order of their time, so that expiring them is no search.
 
+#include <algorithm>
 #include <cstring>
 #include <deque>
 #include <functional>
@@ -31,15 +32,12 @@ private:
         used -= bytes;
         ::operator delete(memory);
     }
-    bool do_is_equal(const memory_resource& other) const noexcept override {
-        return this == &other;
-    }
+    bool do_is_equal(const memory_resource& that) const noexcept override { return this == &that; }
 };
 
 /// Eight bytes at a time; keys are short. The map keeps the result with the key.
 struct KeyHash {
     using is_transparent = void;
-
     size_t operator()(std::string_view text) const {
         uint64_t hash = text.size(), word = 0;
         const auto mix = [&](size_t count) {
@@ -131,12 +129,7 @@ public:
         return before - size_;
     }
 
-    /// Calls f(item) for all of a shard that haven't expired.
-    void each(size_t shard, long long now, auto&& f) {
-        for (auto& item : shards_[shard]) {
-            if (item.second.lives(now)) f(item);
-        }
-    }
+    const auto& shard(size_t index) const { return shards_[index]; }
 
 private:
     // The map uses the hash modulo a prime, so the upper bits are as good as any.
@@ -147,40 +140,37 @@ private:
     size_t size_ = 0;
 };
 
-/// Redis' patterns: ? * [a-z] [^a] and a backslash before what is meant as it is. Only the last
-/// star is ever tried again, so the cost is at most the product of the lengths.
-inline bool matches(std::string_view pattern, std::string_view text) {
-    size_t p = 0, t = 0, star = pattern.npos, retry = 0;
-    const auto escape = [&](size_t& at) {
+/// Behind the element of a pattern that is at `at`, one of ? [a-z] [^a] \\a a; 0 if it isn't c.
+inline size_t behind(std::string_view pattern, size_t at, char c) {
+    const auto take = [&] {
         if (pattern[at] == '\\' && at + 1 < pattern.size()) ++at;
         return pattern[at++];
     };
-    const auto one = [&](size_t& at, char c) {  // an element of the pattern against c
-        if (pattern[at] == '?') return ++at, true;
-        if (pattern[at] != '[') return escape(at) == c;
-        const bool inverted = ++at < pattern.size() && pattern[at] == '^';
-        bool found = false;
-        for (at += inverted; at < pattern.size() && pattern[at] != ']';) {
-            const bool plain = pattern[at] != '\\';
-            char low = escape(at), high = low;
-            if (plain && at + 1 < pattern.size() && pattern[at] == '-') {
-                high = pattern[at + 1];
-                at += 2;
-            }
-            if (low > high) std::swap(low, high);
-            found |= low <= c && c <= high;
-        }
-        if (at < pattern.size()) ++at;
-        return found != inverted;
-    };
-    while (t < text.size()) {
+    if (at == pattern.size()) return 0;
+    if (pattern[at] == '?') return at + 1;
+    if (pattern[at] != '[') return take() == c ? at : 0;
+    const bool inverted = pattern.substr(++at).starts_with('^');
+    bool found = false;
+    for (at += inverted; at < pattern.size() && pattern[at] != ']';) {
+        const bool range = at + 2 < pattern.size() && pattern[at] != '\\' && pattern[at + 1] == '-';
+        const char low = take(), high = range ? pattern[at + 1] : low;
+        if (range) at += 2;
+        found |= std::min(low, high) <= c && c <= std::max(low, high);
+    }
+    return found != inverted ? std::min(at + 1, pattern.size()) : 0;
+}
+/// Redis' patterns: * and such elements. Only the last star is ever tried again, so the cost is at
+/// most the product of the lengths.
+inline bool matches(std::string_view pattern, std::string_view text) {
+    size_t p = 0, star = 0, retry = 0;
+    for (size_t t = 0; t < text.size();) {
         if (p < pattern.size() && pattern[p] == '*') {
             star = ++p;
             retry = t;
-        } else if (size_t next = p; p < pattern.size() && one(next, text[t])) {
+        } else if (const size_t next = behind(pattern, p, text[t]); next != 0) {
             p = next;
             ++t;
-        } else if (star != pattern.npos) {
+        } else if (star != 0) {
             p = star;
             t = ++retry;
         } else {

@@ -33,8 +33,7 @@ using Args = std::vector<std::string_view>;
 constexpr char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
 constexpr bool same_word(std::string_view a, std::string_view b) {
-    return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                      [](char x, char y) { return lower(x) == lower(y); });
+    return std::ranges::equal(a, b, {}, lower, lower);
 }
 
 /// As Redis reads numbers: no blanks, no plus sign, no leading zeros.
@@ -67,12 +66,10 @@ private:
         const char* const stop = end_ - at > 18 ? at + 18 : end_;
         const char* digit = at;
         long long sum = 0;
-        for (; digit < stop && *digit >= '0' && *digit <= '9'; ++digit) {
-            sum = sum * 10 + (*digit - '0');
-        }
+        for (; digit < stop && *digit >= '0' && *digit <= '9'; ++digit)
+            sum = sum * 10 + *digit - '0';
         value = sum;
-        const bool plain = digit > at && (*at != '0' || digit == at + 1);
-        if (plain && end_ - digit >= 2 && *digit == '\r') return digit + 2;
+        if (digit > at && *at != '0' && end_ - digit >= 2 && *digit == '\r') return digit + 2;
         const std::string_view line(at, std::find(at, end_, '\r'));
         const bool whole = line.data() + line.size() + 1 < end_;
         require(whole || line.size() < line_max, big);
@@ -81,8 +78,8 @@ private:
     }
 
     const char* array(long long bulk_max, bool trusted) {
-        constexpr const char* wrong_count = "invalid multibulk length";
-        constexpr const char* wrong_size = "invalid bulk length";
+        constexpr const char *wrong_count = "invalid multibulk length",
+                             *wrong_size = "invalid bulk length";
         constexpr long long least = 6;  // "$0\r\n\r\n"
         long long count = 0, size = 0;
         const char* at = number(begin_ + 1, count, "too big mbulk count string", wrong_count);
@@ -90,10 +87,9 @@ private:
         require(count <= 1024 * 1024, wrong_count);
         require(count <= 10 || trusted, "unauthenticated multibulk length");
         for (; count > 0; --count) {
-            if (at != end_ && *at != '$') refuse("expected '$', got '", {at, 1}, "'");
-            const char* const text =
-                at == end_ ? nullptr
-                           : number(at + 1, size, "too big bulk count string", wrong_size);
+            if (at == end_) return wait(at, count * least);
+            if (*at != '$') refuse("expected '$', got '", {at, 1}, "'");
+            const char* const text = number(at + 1, size, "too big bulk count string", wrong_size);
             if (text == nullptr) return wait(at, count * least);
             require(size >= 0 && size <= bulk_max, wrong_size);
             require(size <= 16384 || trusted, "unauthenticated bulk length");
@@ -103,16 +99,15 @@ private:
         }
         return at;
     }
-
     const char* wait(const char* at, long long more) {
         needed_ = static_cast<size_t>(at - begin_ + more);
         return nullptr;
     }
 
-    // Words on one line, also in quotes: without them a copy is no longer than the line.
+    // Words on one line, which may end in quotes: without them a copy is no longer than the line.
     const char* words(std::string_view line) {
-        constexpr std::string_view blanks(" \t\v\f\r\0", 6), names = "nrtba", codes = "\n\r\t\b\a";
-        constexpr const char* unbalanced = "unbalanced quotes in request";
+        constexpr std::string_view blanks(" \t\v\f\r\0", 6), ends(" \t\v\f\r\0\"'", 8);
+        constexpr std::string_view names = "nrtba", codes = "\n\r\t\b\a";
         const size_t length = line.find('\n');
         require(length != line.npos || line.size() <= line_max, "too big inline request");
         if (length == line.npos) return wait(end_, 1);
@@ -120,23 +115,19 @@ private:
         words_.clear();
         words_.reserve(length);
         for (size_t i = 0; (i = line.find_first_not_of(blanks, i)) != line.npos;) {
-            const size_t begin = words_.size();
-            char quote = '\0';
-            for (; i < length && (quote != '\0' || blanks.find(line[i]) == blanks.npos); ++i) {
-                if (quote == '\0' && (line[i] == '"' || line[i] == '\'')) {
-                    quote = line[i];
-                } else if (line[i] == quote) {
-                    quote = '\0';
-                    require(i + 1 == length || blanks.find(line[i + 1]) != blanks.npos, unbalanced);
-                } else if (line[i] == '\\' && quote == '"' && i + 1 < length) {
-                    const size_t known = names.find(line[++i]);
-                    words_ += known == names.npos ? line[i] : codes[known];
-                } else {
-                    if (quote == '\'' && line.substr(i).starts_with("\\'")) ++i;
-                    words_ += line[i];
+            const size_t begin = words_.size(), end = std::min(line.find_first_of(ends, i), length);
+            words_.append(line, i, end - i);
+            i = end;
+            if (i < length && blanks.find(line[i]) == blanks.npos) {
+                for (const char quote = line[i++]; i < length && line[i] != quote; ++i) {
+                    const bool escaped =
+                        line[i] == '\\' && i + 1 < length && (quote == '"' || line[i + 1] == quote);
+                    const size_t code = escaped ? names.find(line[++i]) : names.npos;
+                    words_ += code != names.npos ? codes[code] : line[i];
                 }
+                require(i < length && (++i == length || blanks.find(line[i]) != blanks.npos),
+                        "unbalanced quotes in request");
             }
-            require(quote == '\0', unbalanced);
             args_.push_back(std::string_view(words_).substr(begin));
         }
         return begin_ + length + 1;
@@ -164,14 +155,17 @@ public:
     void bulk(std::string_view text) {
         char* const at = header('$', static_cast<long long>(text.size()), text.size() + 2);
         std::memcpy(at, text.data(), text.size());
-        at[text.size()] = '\r';
-        at[text.size() + 1] = '\n';
+        std::memcpy(at + text.size(), "\r\n", 2);
         size_ += text.size() + 2;
     }
     void bulk_or_nil(const auto* text) { text != nullptr ? bulk(*text) : nil(); }
     void all(const Args& texts) {
         array(texts.size());
         for (const auto text : texts) bulk(text);
+    }
+    void list(const auto&... each) {
+        array(sizeof...(each));
+        (value(each), ...);
     }
     void error(std::string text) {  // a line end in it would end the reply
         for (char& c : text) c = c == '\r' || c == '\n' ? ' ' : c;
@@ -192,21 +186,21 @@ public:
     }
 
 private:
+    void value(std::string_view text) { bulk(text); }
+    void value(std::integral auto number) { integer(number); }
+    void value(const Args& texts) { all(texts); }
     char* room(size_t bytes) {
         if (buffer_.size() - size_ < bytes) buffer_.resize(size_ + bytes);
         return buffer_.data() + size_;
     }
-
     // Returns where what follows it goes, for which there is room.
     char* header(char kind, long long value, size_t following) {
-        char* at = room(following + 24);
-        char* const begin = at;
-        *at++ = kind;
-        at = std::to_chars(at, at + 20, value).ptr;
-        *at++ = '\r';
-        *at++ = '\n';
-        size_ += static_cast<size_t>(at - begin);
-        return at;
+        char* const begin = room(following + 24);
+        *begin = kind;
+        char* const end = std::to_chars(begin + 1, begin + 22, value).ptr;
+        std::memcpy(end, "\r\n", 2);
+        size_ += static_cast<size_t>(end + 2 - begin);
+        return end + 2;
     }
 
     std::string buffer_;  // as long as it has been; size_ of it are replies

@@ -40,7 +40,8 @@ client id x|config foo|config get|config get databases|config get appendonly|con
 config get timeout|config get tcp-backlog|config get maxclients|config get nothing
 scan x|scan 0 count 0|scan 0 count x|scan 0 foo 1|scan 0 match|keys [z]|keys ?ig|keys no*|keys a b
 auth x|auth x y z|auth a b|hello x|hello 4|flushall foo|dbsize|foo a b c|flushall|select 3|dbsize
-flushall async|flushall sync|type|set k v XX|SeT k v Nx|gEt k""".replace("\n", "|").split("|")
+flushall async|flushall sync|type|set k v XX|SeT k v Nx|gEt k
+shutdown foo|shutdown abort|shutdown abort nosave|set k v ex 1000 ex 10|ttl k""".replace("\n", "|").split("|")
 
 # As lines of their own, with quotes and blanks.
 INLINE = ["", "  ", "\t", 'set k "a b"', "get k", r'set k "\n\r\t\a\b\\\"\q"', "get k",
@@ -61,7 +62,7 @@ type h""".replace("\n", "|").split("|")
 SHAPES = ["info", "command", "client list"]
 
 # With a password.
-GUARDED = """get x|ping|echo x|nosuch|get|auth no|auth default no|auth nobody word
+GUARDED = """hello 2|hello|get x|ping|echo x|nosuch|get|auth no|auth default no|auth nobody word
 hello 2 auth default no|hello 2 auth|get x|auth word|get x|hello 2 auth default no|get x
 hello 2 auth default word|auth default word|quit""".replace("\n", "|").split("|")
 
@@ -196,7 +197,8 @@ def test_it_refuses_broken_requests_as_redis_does():
               b'get "x"y\r\n', b"get 'x\r\n", b"x" * 70000, b"*" + b"1" * 70000, b"*1\r\n$" + b"1" * 70000,
               b"ping\r\n*1\r\nx\r\nping\r\n", b"*1\r\n$4\r\nping\r\n*1\r\nx\r\n"]
     harmless = [b"*0\r\n", b"*-1\r\n", b"*-10\r\n", b"\r\n\r\n", b"\n", b"ping\n", b"*1\r\n$0\r\n\r\n",
-                b"$1\r\n", b"+ping\r\n", b"GET / HTTP/1.0\r\n"]
+                b"$1\r\n", b"+ping\r\n", b"GET / HTTP/1.0\r\n",
+                b"POST / HTTP/1.0\r\n", b"host: x\r\nping\r\n"]
     many = b"*11\r\n" + b"$1\r\nx\r\n" * 11
 
     def refusal(server, request):
