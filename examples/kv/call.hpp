@@ -36,7 +36,7 @@ struct Store {
     const Settings settings;
     Counter memory;
     std::vector<Keyspace> spaces;
-    std::tuple<String, List, Hash> nothing;  // for commands that only read or remove
+    std::tuple<String, List, Hash> nothing;  // always empty; see Call::peek
     size_t accepted = 0, connected = 0, executed = 0, expired = 0, port = 0;
     long long started = 0;
     std::function<std::string()> client_list;
@@ -66,8 +66,8 @@ struct Call {
     void require_syntax(bool fine) const { require(fine, "ERR syntax error"); }
     void require_count(bool fine, std::string_view subcommand = "") const {
         if (fine) return;
-        const std::string both = std::string(name).append(subcommand);
-        refuse("ERR wrong number of arguments for '", both, "' command");
+        refuse("ERR wrong number of arguments for '", std::string(name).append(subcommand),
+               "' command");
     }
     /// Which of these words the argument is.
     size_t option(size_t i, std::initializer_list<std::string_view> words) const {
@@ -101,7 +101,7 @@ struct Call {
                 "WRONGTYPE Operation against a key holding the wrong kind of value");
         return value;
     }
-    /// The same; an empty one that isn't kept if there is nothing.
+    /// The same; if there is nothing an empty one, for who only reads or removes.
     template <class T>
     T& peek() const {
         T* const value = look<T>();

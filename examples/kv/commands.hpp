@@ -3,6 +3,7 @@
 // The commands of connections and of the server, and what runs all commands.
 
 #include <array>
+#include <cassert>
 #include <cstdio>
 
 #include "examples/kv/values.hpp"
@@ -131,11 +132,20 @@ inline void quit(Call& c) {
 }
 
 struct Command {
+    uint64_t word;
     std::string_view name;
     int arity;  // with the name; negative: at least
     void (*run)(Call&);
 };
-constexpr Command row(const char* name, int arity, void run(Call&)) { return {name, arity, run}; }
+/// A name in any case as a word: none has more than eight letters.
+constexpr uint64_t folded(std::string_view name) {
+    uint64_t word = 0;
+    for (const char c : name) word = word << 8 | static_cast<unsigned char>(c | 0x20);
+    return word;
+}
+constexpr Command row(std::string_view name, int arity, void run(Call&)) {
+    return {folded(name), name, arity, run};
+}
 constexpr auto rows(auto... each) { return std::array{each...}; }
 
 // Strings, lists, hashes, keys, clients.
@@ -158,8 +168,8 @@ inline constexpr auto commands = rows(
     row("shutdown", -1, shutdown));
 
 inline void command(Call& c) {
-    if (c.count() > 1)
-        return c.is(1, "count") ? c.reply.integer(commands.size()) : c.reply.array(0);
+    if (c.count() > 1 && c.is(1, "count")) return c.reply.integer(commands.size());
+    if (c.count() > 1) return c.reply.array(0);
     c.reply.array(commands.size());
     for (const auto& each : commands) c.reply.list(each.name, each.arity, Args(), 0, 0, 0);
 }
@@ -171,7 +181,10 @@ public:
     Reply reply;
 
     explicit Interpreter(const Settings& settings) : store(settings) {
-        for (const auto& each : commands) by_name_.emplace(folded(each.name), &each);
+        for (const auto& each : commands) {
+            assert(slot(each.word) == nullptr);
+            slot(each.word) = &each;
+        }
     }
 
     /// Runs the commands at the front of `bytes`, until there is no whole one, there are many
@@ -199,18 +212,15 @@ public:
     }
 
 private:
-    // A name in any case as a word: none has more than eight letters.
-    static uint64_t folded(std::string_view name) {
-        uint64_t word = 0;
-        for (const char c : name) word = word << 8 | static_cast<unsigned char>(c | 0x20);
-        return word;
-    }
+    // The factor is one that gives no two commands the same place.
+    const Command*& slot(uint64_t word) { return by_name_[word * 0x6EE7C939B8109E95 >> 56]; }
+
     void execute(Client& client, long long now) {
         const Args& args = parser_.args();
         ++store.executed;
-        const auto found = by_name_.find(args[0].size() <= 8 ? folded(args[0]) : 0);
-        if (found == by_name_.end()) return unknown(client, args);
-        const Command* const command = found->second;
+        const uint64_t word = args[0].size() <= sizeof(word) ? folded(args[0]) : 0;
+        const Command* const command = slot(word);
+        if (command == nullptr || command->word != word) return unknown(client, args);
         Call call{store, client, args, reply, now, command->name, store.spaces[client.db]};
         const auto count = static_cast<int>(args.size());
         call.require_count(command->arity < 0 ? count >= -command->arity : count == command->arity);
@@ -232,7 +242,7 @@ private:
     }
 
     Parser parser_;
-    std::unordered_map<uint64_t, const Command*> by_name_;
+    std::array<const Command*, 256> by_name_{};
 };
 
 }  // namespace example::kv
