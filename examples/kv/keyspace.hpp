@@ -107,12 +107,6 @@ public:
         --size_;
         return true;
     }
-    void clear() {
-        due_.clear();
-        for (auto& shard : shards_) shard.clear();
-        size_ = 0;
-    }
-
     void expire(Item& item, long long when) {
         long long& expires = item.second.expires;
         if (expires == when) return;

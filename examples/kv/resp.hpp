@@ -66,8 +66,9 @@ private:
         const char* const stop = end_ - at > 18 ? at + 18 : end_;
         const char* digit = at;
         long long sum = 0;
-        for (; digit < stop && *digit >= '0' && *digit <= '9'; ++digit)
-            sum = sum * 10 + *digit - '0';
+        for (; digit < stop && *digit >= '0' && *digit <= '9'; ++digit) {
+            sum = sum * 10 + (*digit - '0');
+        }
         value = sum;
         if (digit > at && *at != '0' && end_ - digit >= 2 && *digit == '\r') return digit + 2;
         const std::string_view line(at, std::find(at, end_, '\r'));
@@ -78,8 +79,8 @@ private:
     }
 
     const char* array(long long bulk_max, bool trusted) {
-        constexpr const char *wrong_count = "invalid multibulk length",
-                             *wrong_size = "invalid bulk length";
+        constexpr const char* wrong_count = "invalid multibulk length";
+        constexpr const char* wrong_size = "invalid bulk length";
         constexpr long long least = 6;  // "$0\r\n\r\n"
         long long count = 0, size = 0;
         const char* at = number(begin_ + 1, count, "too big mbulk count string", wrong_count);

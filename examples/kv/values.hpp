@@ -27,8 +27,13 @@ inline void put(Call& c, size_t i, std::string_view value, long long expires = n
     }
     c.keys.expire(*item, expires);
 }
+inline void mset(Call& c) {
+    c.require_count(c.count() % 2 != 0);
+    for (size_t i = 1; i < c.count(); i += 2) put(c, i, c[i + 1]);
+    c.reply.ok();
+}
 inline void set(Call& c) {
-    if (c.count() == 3) return put(c, 1, c[2]), c.reply.ok();
+    if (c.count() == 3) return mset(c);  // no options
     enum : unsigned { nx = 1, xx = 2, get = 4, keep = 8, ex = 16, px = 32 };
     unsigned options = 0;
     size_t amount = 0;
@@ -47,11 +52,6 @@ inline void set(Call& c) {
     const bool stored = (options & (item != nullptr ? nx : xx)) == 0;
     if (stored) put(c, 1, c[2], expires);
     if ((options & get) == 0) stored ? c.reply.ok() : c.reply.nil();
-}
-inline void mset(Call& c) {
-    c.require_count(c.count() % 2 != 0);
-    for (size_t i = 1; i < c.count(); i += 2) put(c, i, c[i + 1]);
-    c.reply.ok();
 }
 inline void mget(Call& c) {
     c.reply.array(c.count() - 1);
@@ -235,7 +235,7 @@ inline void keys(Call& c) {
 inline void dbsize(Call& c) { c.reply.integer(c.keys.size()); }
 inline void flushall(Call& c) {
     c.require_syntax(c.count() == 1 || (c.count() == 2 && (c.is(1, "async") || c.is(1, "sync"))));
-    for (auto& space : c.store.spaces) space.clear();
+    for (auto& space : c.store.spaces) space = Keyspace(c.store.memory);
     c.reply.ok();
 }
 
