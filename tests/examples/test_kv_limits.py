@@ -165,7 +165,8 @@ def bound(addresses, *arguments):
     """A server at several addresses and one port; it says the first."""
     port = kv.free_port()
     with driver.Program("kv_server", "--port", port, "--bind", addresses, *arguments) as server:
-        assert server.line() == f"listening on {addresses.split(',')[0]}:{port}", server.end()
+        said = server.line()
+        assert said == f"listening on {addresses.split(',')[0]}:{port}", said or server.end()
         server.port, server.connect = port, lambda: kv.connect(port)
         yield server
         server.signal(signal.SIGTERM)
