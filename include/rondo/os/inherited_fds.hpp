@@ -3,7 +3,8 @@
 // Sockets that the service manager opened for this process (sd_listen_fds(3)): LISTEN_FDS of them,
 // from descriptor 3 on, if LISTEN_PID is this process.
 //
-// It refuses to change the environment unless it is told to, since that is the process' own.
+// It refuses to change the environment unless it is told to, since that is the process' own. Both
+// functions are for the start of a program, before there are threads that change the environment.
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,8 @@
 #include <rondo/core/result.hpp>
 
 namespace rondo::inline RONDO_ABI::detail {
+
+// NOLINTBEGIN(concurrency-mt-unsafe): getenv and unsetenv, see above
 
 inline constexpr int inherited_first = 3;
 
@@ -50,5 +53,7 @@ inline void forget_inherited_fds() noexcept {
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
 }
+
+// NOLINTEND(concurrency-mt-unsafe)
 
 }  // namespace rondo::inline RONDO_ABI::detail

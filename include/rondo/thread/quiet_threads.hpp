@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <initializer_list>
+
 #include <rondo/config/version.hpp>
 
 namespace rondo::inline RONDO_ABI::detail {
