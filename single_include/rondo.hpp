@@ -9608,7 +9608,8 @@ public:
     ConnectionHandle handle() const noexcept { return {key_}; }
     /// The descriptor, for its options; the connection closes it.
     int fd() const noexcept { return fd_; }
-    /// Whom it is connected with. Errors: what the system says; EBADF once it has ended.
+    /// Whom it is connected with.
+    /// Errors: what the system says; EBADF once it has ended.
     Result<Endpoint> peer() {
         if (dead_) return Error::on_fd(EBADF, "peer", fd_);
         return sockets().peer(fd_);

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: BSL-1.0
 # What takes too long for the gate: every mutation, the linter's deep checks, a short run of the
 # benchmarks, and the whole suite by the default compiler, against the single header, by every other
-# compiler that is installed, and again and again in random order under the sanitizers. `--smoke`, which the gate runs, does a little of it after the gate's own
-# builds.
+# compiler that is installed, and again and again in random order under the sanitizers. `--smoke`,
+# which the gate runs, does a little of it after the gate's own builds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null

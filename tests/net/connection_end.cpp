@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "net/connection_rig.hpp"
+#include "support/counting_memory.hpp"
 #include "support/death.hpp"
 
 using namespace rondo;
@@ -355,6 +356,23 @@ TEST_CASE("a peer that doesn't get all that was sent is told by a reset", "[conn
     IoResult got = rig.rig.loop.sockets().read(rig.peer, bytes);
     while (got && got.bytes != 0) got = rig.rig.loop.sockets().read(rig.peer, bytes);
     CHECK(got.code == (lost ? ECONNRESET : 0));
+}
+
+TEST_CASE("a peer that misses bytes because memory was out is told by a reset",
+          "[connection_end]") {
+    using Counting = CountingMemory<72>;
+    StreamRig<ManualPoller, NoState, Plain, Counting> rig;
+    auto& connection = rig.open();
+    rig.rig.world().set_capacity(1000);
+    Counting::fail_after(1);
+    CHECK_FALSE(connection.send(pattern(5000)));
+    Counting::never_fail();
+    rig.turns();
+    CHECK(rig.reason == ENOMEM);
+    std::vector<std::byte> bytes(5000);
+    IoResult got = rig.rig.loop.sockets().read(rig.peer, bytes);
+    while (got && got.bytes != 0) got = rig.rig.loop.sockets().read(rig.peer, bytes);
+    CHECK(got.code == ECONNRESET);
 }
 
 TEST_CASE("an idle connection ends by its timeout, and activity puts it off", "[connection_end]") {

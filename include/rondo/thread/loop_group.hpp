@@ -52,7 +52,7 @@ public:
     /// where exceptions are off.
     template <class Factory>
     Result<void> start(const Factory& factory, LoopGroupOptions options = {}) {
-        static_assert(std::is_invocable_r_v<Result<UserPtr>, Factory, Loop&, size_t>,
+        static_assert(std::is_invocable_r_v<Result<UserPtr>, Factory&, Loop&, size_t>,
                       "a factory is called as f(loop, index) and answers with a "
                       "rondo::Result<std::unique_ptr<User>>");
         RONDO_ASSERT(!running_, "start: the group was started already, stop() and join() it first");
