@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 // An echo over TCP on loopback: each contender's server is a process of its own, pinned to one
 // processor, the load runs on another. What counts is the server's CPU time per message, because
-// the load is the slower side; messages per second are told beside.
+// the load is the slower side; messages per second are told beside. So is the memory that a server
+// holds for a connection that has said something and says no more.
 //
 // echo --count NAME CONNECTIONS MESSAGES serves one load whose messages are exchanged one by one on
 // each connection, and ends: counts.py looks at its system calls.
@@ -14,6 +15,7 @@
 #include <time.h>
 
 #include <deque>
+#include <fstream>
 
 #include "echo_load.hpp"
 #include "echo_servers.hpp"
@@ -105,6 +107,18 @@ public:
     }
     double rate() const { return bench::Summary(rates_).median; }
 
+    /// Bytes of the server's own memory, without pages of files.
+    double memory() const {
+        const std::string path = "/proc/" + std::to_string(child_) + "/status";
+        std::ifstream status(path);
+        size_t kib = 0;
+        for (std::string word; status >> word;) {
+            if (word == "RssAnon:") status >> kib;
+        }
+        return static_cast<double>(kib) * 1024;
+    }
+    uint16_t port() const { return port_.number; }
+
 private:
     pid_t start(const Kind& kind, const cpu_set_t& all, size_t clients) {
         const pid_t child = ::fork();
@@ -148,6 +162,20 @@ void measure(bench::Report& report, const cpu_set_t& all, const bench::EchoPlan&
     report.compare(params, contenders);
     for (size_t i = 0; i < matches.size(); ++i) {
         report.tell(params, contenders[i].name, "rate", "messages/s", matches[i].rate());
+    }
+}
+
+void measure_memory(bench::Report& report, const cpu_set_t& all, size_t connections) {
+    const std::string params = std::to_string(connections) + " idle connections";
+    if (params.find(report.options().only) == std::string::npos) return;
+    for (const Kind& kind : kinds) {
+        Match match(kind, all, {100, 64, 1}, 100);  // what a server needs for any is there now
+        match.run();
+        const double before = match.memory();
+        bench::EchoLoad idle(match.port(), {connections, 64, 1});
+        idle.run(connections);
+        const double each = (match.memory() - before) / static_cast<double>(connections);
+        report.tell(params, kind.name, "memory per connection", "bytes", each);
     }
 }
 
@@ -195,5 +223,6 @@ int main(int argc, char** argv) {
             }
         }
     }
+    measure_memory(report, all, report.options().smoke ? 500 : 8000);
     return report.finish();
 }

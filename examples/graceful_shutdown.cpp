@@ -9,6 +9,6 @@ int main(int argc, char** argv) {
     const auto grace = rondo::Duration::milliseconds(options.number("--grace-ms", 10'000));
     return example::with_loop(options, [&](auto& loop) {
         example::SlowServer server(loop, work, grace);
-        return example::serve(loop, server, at);
+        return example::serve(loop, server, {at});
     });
 }

@@ -17,6 +17,6 @@ int main(int argc, char** argv) {
         return example::report({ENOTDIR, "hash_files", root});
     return example::with_loop(options, [&](auto& loop) {
         example::HashServer server(loop, root, threads, jobs);
-        return example::serve(loop, server, at);
+        return example::serve(loop, server, {at});
     });
 }

@@ -11,6 +11,6 @@ int main(int argc, char** argv) {
     const auto idle = rondo::Duration::milliseconds(options.number("--idle-ms", 60'000));
     return example::with_loop(options, [&](auto& loop) {
         example::IdleServer server(loop, idle);
-        return example::serve(loop, server, at);
+        return example::serve(loop, server, {at});
     });
 }

@@ -11,6 +11,6 @@ int main(int argc, char** argv) {
     const bool handover = options.flag("--handover");
     return example::with_loop(options, [&]<class Loop>(Loop& loop) {
         example::LoopGroupEcho<Loop> server(loop, threads, handover);
-        return example::serve(loop, server, at);
+        return example::serve(loop, server, {at});
     });
 }

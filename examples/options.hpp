@@ -176,8 +176,10 @@ int run_until_signal(Loop& loop, Stop stop) {
 
 /// Listens, tells where, and runs until a signal stops the server.
 template <class Loop, class Server>
-int serve(Loop& loop, Server& server, const rondo::Endpoint& at) {
-    if (const auto listening = server.listen(at); !listening) return report(listening.error());
+int serve(Loop& loop, Server& server, const std::vector<rondo::Endpoint>& addresses) {
+    for (const auto& at : addresses) {
+        if (const auto listening = server.listen(at); !listening) return report(listening.error());
+    }
     // The loop says it, when it watches for signals: one may come right after.
     loop.defer([&server] { say("listening on %s\n", server.local().text().c_str()); });
     return run_until_signal(loop, [&server] { server.stop(); });

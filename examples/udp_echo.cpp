@@ -9,6 +9,6 @@ int main(int argc, char** argv) {
     const auto at = options.port();
     return example::with_loop(options, [&](auto& loop) {
         example::UdpEcho server(loop);
-        return example::serve(loop, server, at);
+        return example::serve(loop, server, {at});
     });
 }

@@ -14,6 +14,6 @@ int main(int argc, char** argv) {
             return example::report({ENOTSUP, "edge-triggered watching", loop.poller().name()});
         }
         example::UpperServer server(loop, edge, buffer);
-        return example::serve(loop, server, at);
+        return example::serve(loop, server, {at});
     });
 }

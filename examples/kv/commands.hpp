@@ -3,7 +3,6 @@
 // The commands of connections and of the server, and what runs all commands.
 
 #include <array>
-#include <cassert>
 #include <cstdio>
 
 #include "examples/kv/values.hpp"
@@ -58,9 +57,9 @@ inline void client(Call& c) {
     const bool known = list || id || set || c.is(1, "getname");
     require_subcommand(c, "CLIENT", known, c.count() == (set ? 3 : 2));
     std::string& name = c.client.name;
-    if (list) return c.reply.bulk(c.store.client_list());
-    if (id) return c.reply.integer(c.client.id);
-    if (!set) return c.reply.bulk_or_nil(name.empty() ? nullptr : &name);
+    if (list) return c.reply.put(c.store.client_list());
+    if (id) return c.reply.put(c.client.id);
+    if (!set) return c.reply.put_or_nil(name.empty() ? nullptr : &name);
     require(std::ranges::all_of(c[2], [](char x) { return x >= '!' && x <= '~'; }),
             "ERR Client names cannot contain spaces, newlines or special characters.");
     name = c[2];
@@ -78,11 +77,11 @@ inline void config(Call& c) {
                                     {"tcp-backlog", std::to_string(settings.backlog)}};
     Args found;
     for (const auto& each : known) {
-        const auto asked = [&each](std::string_view pattern) { return matches(pattern, each[0]); };
+        const auto asked = [&each](auto pattern) { return matches(pattern, each[0].c_str()); };
         if (std::none_of(c.args.begin() + 2, c.args.end(), asked)) continue;
         found.insert(found.end(), {each[0], each[1]});
     }
-    c.reply.all(found);
+    c.reply.put(found);
 }
 inline void info(Call& c) {
     const Store& store = c.store;
@@ -97,12 +96,11 @@ inline void info(Call& c) {
         store.memory.used, static_cast<double>(store.memory.used) / (1 << 20), store.accepted,
         store.executed, store.expired);
     for (size_t i = 0; i < Store::databases; ++i) {
-        const Keyspace& space = store.spaces[i];
-        if (space.size() == 0) continue;
-        text +=
-            print("db%zu:keys=%zu,expires=%zu,avg_ttl=0\r\n", i, space.size(), space.expiring());
+        const Keyspace& db = store.spaces[i];
+        if (db.size() == 0) continue;
+        text += print("db%zu:keys=%zu,expires=%zu,avg_ttl=0\r\n", i, db.size(), db.expiring());
     }
-    c.reply.bulk(text);
+    c.reply.put(text);
 }
 inline void command(Call& c);
 inline void shutdown(Call& c) {
@@ -115,10 +113,10 @@ inline void shutdown(Call& c) {
     c.store.shut_down();
 }
 
-inline void echo(Call& c) { c.reply.bulk(c[1]); }
+inline void echo(Call& c) { c.reply.put(c[1]); }
 inline void ping(Call& c) {
     c.require_count(c.count() <= 2);
-    c.count() == 2 ? c.reply.bulk(c[1]) : c.reply.raw("+PONG\r\n");
+    c.count() == 2 ? c.reply.put(c[1]) : c.reply.raw("+PONG\r\n");
 }
 inline void select(Call& c) {
     const auto db = static_cast<size_t>(c.number(c[1]));
@@ -146,10 +144,14 @@ constexpr uint64_t folded(std::string_view name) {
 constexpr Command row(std::string_view name, int arity, void run(Call&)) {
     return {folded(name), name, arity, run};
 }
-constexpr auto rows(auto... each) { return std::array{each...}; }
+constexpr auto in_order(auto... each) {
+    std::array table{each...};
+    std::ranges::sort(table, {}, &Command::word);
+    return table;
+}
 
 // Strings, lists, hashes, keys, clients.
-inline constexpr auto commands = rows(
+inline constexpr auto commands = in_order(
     row("append", 3, append), row("decr", 2, decr), row("decrby", 3, decrby), row("get", 2, get),
     row("getset", 3, getset), row("incr", 2, incr), row("incrby", 3, incrby), row("mget", -2, mget),
     row("mset", -3, mset), row("set", -3, set), row("setex", 4, setex), row("setnx", 3, setnx),
@@ -168,7 +170,7 @@ inline constexpr auto commands = rows(
     row("shutdown", -1, shutdown));
 
 inline void command(Call& c) {
-    if (c.count() > 1 && c.is(1, "count")) return c.reply.integer(commands.size());
+    if (c.count() > 1 && c.is(1, "count")) return c.reply.put(commands.size());
     if (c.count() > 1) return c.reply.array(0);
     c.reply.array(commands.size());
     for (const auto& each : commands) c.reply.list(each.name, each.arity, Args(), 0, 0, 0);
@@ -180,12 +182,7 @@ public:
     Store store;
     Reply reply;
 
-    explicit Interpreter(const Settings& settings) : store(settings) {
-        for (const auto& each : commands) {
-            assert(slot(each.word) == nullptr);
-            slot(each.word) = &each;
-        }
-    }
+    explicit Interpreter(const Settings& settings) : store(settings) {}
 
     /// Runs the commands at the front of `bytes`, until there is no whole one, there are many
     /// replies, or the client leaves. Returns how many bytes they were.
@@ -212,15 +209,12 @@ public:
     }
 
 private:
-    // The factor is one that gives no two commands the same place.
-    const Command*& slot(uint64_t word) { return by_name_[word * 0x6EE7C939B8109E95 >> 56]; }
-
     void execute(Client& client, long long now) {
         const Args& args = parser_.args();
         ++store.executed;
         const uint64_t word = args[0].size() <= sizeof(word) ? folded(args[0]) : 0;
-        const Command* const command = slot(word);
-        if (command == nullptr || command->word != word) return unknown(client, args);
+        const auto command = std::ranges::lower_bound(commands, word, {}, &Command::word);
+        if (command == commands.end() || command->word != word) return unknown(client, args);
         Call call{store, client, args, reply, now, command->name, store.spaces[client.db]};
         const auto count = static_cast<int>(args.size());
         call.require_count(command->arity < 0 ? count >= -command->arity : count == command->arity);
@@ -242,7 +236,6 @@ private:
     }
 
     Parser parser_;
-    std::array<const Command*, 256> by_name_{};
 };
 
 }  // namespace example::kv

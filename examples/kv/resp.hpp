@@ -61,7 +61,7 @@ public:
 private:
     static constexpr size_t line_max = 64 * 1024;
 
-    // Behind the line that is a number, or nullptr. Nearly all are just digits.
+    // Behind the line that is a number, or nullptr if it hasn't come. Nearly all are just digits.
     const char* number(const char* at, long long& value, const char* big, const char* invalid) {
         const char* const stop = end_ - at > 18 ? at + 18 : end_;
         const char* digit = at;
@@ -151,22 +151,21 @@ public:
         std::memcpy(room(reply.size()), reply.data(), reply.size());
         size_ += reply.size();
     }
-    void integer(std::integral auto value) { header(':', static_cast<long long>(value), 0); }
-    void array(size_t count) { header('*', static_cast<long long>(count), 0); }
-    void bulk(std::string_view text) {
-        char* const at = header('$', static_cast<long long>(text.size()), text.size() + 2);
-        std::memcpy(at, text.data(), text.size());
-        std::memcpy(at + text.size(), "\r\n", 2);
-        size_ += text.size() + 2;
+    void put(std::integral auto value) { header(':', static_cast<long long>(value)); }
+    void array(size_t count) { header('*', static_cast<long long>(count)); }
+    void put(std::string_view text) {
+        header('$', static_cast<long long>(text.size()));
+        raw(text);
+        raw("\r\n");
     }
-    void bulk_or_nil(const auto* text) { text != nullptr ? bulk(*text) : nil(); }
-    void all(const Args& texts) {
+    void put_or_nil(const auto* text) { text != nullptr ? put(*text) : nil(); }
+    void put(const Args& texts) {
         array(texts.size());
-        for (const auto text : texts) bulk(text);
+        for (const auto text : texts) put(text);
     }
     void list(const auto&... each) {
         array(sizeof...(each));
-        (value(each), ...);
+        (put(each), ...);
     }
     void error(std::string text) {  // a line end in it would end the reply
         for (char& c : text) c = c == '\r' || c == '\n' ? ' ' : c;
@@ -187,21 +186,16 @@ public:
     }
 
 private:
-    void value(std::string_view text) { bulk(text); }
-    void value(std::integral auto number) { integer(number); }
-    void value(const Args& texts) { all(texts); }
     char* room(size_t bytes) {
         if (buffer_.size() - size_ < bytes) buffer_.resize(size_ + bytes);
         return buffer_.data() + size_;
     }
-    // Returns where what follows it goes, for which there is room.
-    char* header(char kind, long long value, size_t following) {
-        char* const begin = room(following + 24);
+    void header(char kind, long long value) {
+        char* const begin = room(24);
         *begin = kind;
         char* const end = std::to_chars(begin + 1, begin + 22, value).ptr;
-        std::memcpy(end, "\r\n", 2);
-        size_ += static_cast<size_t>(end + 2 - begin);
-        return end + 2;
+        size_ += static_cast<size_t>(end - begin);
+        raw("\r\n");
     }
 
     std::string buffer_;  // as long as it has been; size_ of it are replies

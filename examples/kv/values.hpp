@@ -11,21 +11,16 @@ namespace example::kv {
 
 template <class T>
 void size_of(Call& c) {
-    c.reply.integer(c.peek<T>().size());
+    c.reply.put(c.peek<T>().size());
 }
 
 // Strings -----------------------------------------------------------------------------------------
 
 inline void put(Call& c, size_t i, std::string_view value, long long expires = never) {
-    Call::Item* item = c.find(i);
-    if (item == nullptr) {
-        item = &c.keys.insert(c[i], c.text(value));
-    } else if (auto* const text = std::get_if<String>(&item->second.value)) {
-        text->assign(value);
-    } else {
-        item->second.value = c.text(value);
-    }
-    c.keys.expire(*item, expires);
+    Call::Item* const old = c.find(i);
+    Call::Item& item = old != nullptr ? *old : c.keys.insert(c[i], c.text(""));
+    item.second.value = c.text(value);
+    c.keys.expire(item, expires);
 }
 inline void mset(Call& c) {
     c.require_count(c.count() % 2 != 0);
@@ -46,7 +41,7 @@ inline void set(Call& c) {
     c.require_syntax(amount < c.count() && (options & (nx | xx)) != (nx | xx) &&
                      std::popcount(options & (keep | ex | px)) <= 1);
     long long expires = timed ? c.time(amount, (options & ex) != 0 ? 1000 : 1, 1) : never;
-    if ((options & get) != 0) c.reply.bulk_or_nil(c.look<String>());
+    if ((options & get) != 0) c.reply.put_or_nil(c.look<String>());
     const Call::Item* const item = c.find();
     if ((options & keep) != 0 && item != nullptr) expires = item->second.expires;
     const bool stored = (options & (item != nullptr ? nx : xx)) == 0;
@@ -57,16 +52,16 @@ inline void mget(Call& c) {
     c.reply.array(c.count() - 1);
     for (size_t i = 1; i < c.count(); ++i) {
         const Call::Item* const item = c.find(i);
-        c.reply.bulk_or_nil(item != nullptr ? std::get_if<String>(&item->second.value) : nullptr);
+        c.reply.put_or_nil(item != nullptr ? std::get_if<String>(&item->second.value) : nullptr);
     }
 }
 inline void add(Call& c, long long amount) {
     String& text = c.make<String>("0");
     long long value = c.number(text);
-    const bool over = __builtin_add_overflow(value, amount, &value);
-    require(!over, "ERR increment or decrement would overflow");
+    require(!__builtin_add_overflow(value, amount, &value),
+            "ERR increment or decrement would overflow");
     text = std::to_string(value);
-    c.reply.integer(value);
+    c.reply.put(value);
 }
 inline void setex(Call& c) {
     put(c, 1, c[3], c.time(2, 1000, 1));
@@ -75,14 +70,14 @@ inline void setex(Call& c) {
 inline void setnx(Call& c) {
     const bool absent = c.find() == nullptr;
     if (absent) put(c, 1, c[2]);
-    c.reply.integer(absent);
+    c.reply.put(absent);
 }
-inline void get(Call& c) { c.reply.bulk_or_nil(c.look<String>()); }
+inline void get(Call& c) { c.reply.put_or_nil(c.look<String>()); }
 inline void getset(Call& c) {
-    c.reply.bulk_or_nil(c.look<String>());
+    c.reply.put_or_nil(c.look<String>());
     put(c, 1, c[2]);
 }
-inline void append(Call& c) { c.reply.integer(c.make<String>().append(c[2]).size()); }
+inline void append(Call& c) { c.reply.put(c.make<String>().append(c[2]).size()); }
 inline void incr(Call& c) { add(c, 1); }
 inline void decr(Call& c) { add(c, -1); }
 inline void incrby(Call& c) { add(c, c.number(c[2])); }
@@ -100,7 +95,7 @@ void push(Call& c) {
     for (size_t i = 2; i < c.count(); ++i) {
         left ? list.emplace_front(c[i]) : list.emplace_back(c[i]);
     }
-    c.reply.integer(list.size());
+    c.reply.put(list.size());
 }
 template <bool left>
 void pop(Call& c) {
@@ -114,7 +109,7 @@ void pop(Call& c) {
     size_t count = std::min(static_cast<size_t>(most), list.size());
     if (many) c.reply.array(count);
     for (; count > 0; --count) {
-        c.reply.bulk(left ? list.front() : list.back());
+        c.reply.put(left ? list.front() : list.back());
         left ? list.pop_front() : list.pop_back();
     }
     if (list.empty()) c.keys.erase(c[1]);
@@ -126,7 +121,7 @@ inline void lrange(Call& c) {
     first = std::max(first < 0 ? first + size : first, 0LL);
     last = std::min(last < 0 ? last + size : last, size - 1);
     c.reply.array(first > last ? 0 : static_cast<size_t>(last - first + 1));
-    for (; first <= last; ++first) c.reply.bulk(list[static_cast<size_t>(first)]);
+    for (; first <= last; ++first) c.reply.put(list[static_cast<size_t>(first)]);
 }
 
 // Hashes ------------------------------------------------------------------------------------------
@@ -136,26 +131,26 @@ inline void hset(Call& c) {
     Hash& hash = c.make<Hash>();
     const size_t before = hash.size();
     for (size_t i = 2; i < c.count(); i += 2) hash.insert_or_assign(c.text(c[i]), c[i + 1]);
-    c.reply.integer(hash.size() - before);
+    c.reply.put(hash.size() - before);
 }
 inline void hget(Call& c) {
     const Hash& hash = c.peek<Hash>();
     const auto at = hash.find(c[2]);
-    c.reply.bulk_or_nil(at != hash.end() ? &at->second : nullptr);
+    c.reply.put_or_nil(at != hash.end() ? &at->second : nullptr);
 }
 inline void hdel(Call& c) {
     Hash& hash = c.peek<Hash>();
     const size_t before = hash.size();
     for (size_t i = 2; i < c.count(); ++i) hash.erase(c.text(c[i]));
-    c.reply.integer(before - hash.size());
+    c.reply.put(before - hash.size());
     if (hash.empty()) c.keys.erase(c[1]);
 }
 inline void hgetall(Call& c) {
     const Hash& hash = c.peek<Hash>();
     c.reply.array(hash.size() * 2);
     for (const auto& [field, value] : hash) {
-        c.reply.bulk(field);
-        c.reply.bulk(value);
+        c.reply.put(field);
+        c.reply.put(value);
     }
 }
 
@@ -167,29 +162,29 @@ void count_keys(Call& c) {
     for (size_t i = 1; i < c.count(); ++i) {
         found += c.find(i) != nullptr && (!erased || c.keys.erase(c[i]));
     }
-    c.reply.integer(found);
+    c.reply.put(found);
 }
 template <int unit>
 void expire(Call& c) {
     if (c.count() > 3) refuse("ERR Unsupported option ", c[3]);
     const long long at = c.time(2, unit, std::numeric_limits<long long>::min());
     Call::Item* const item = c.find();
-    c.reply.integer(item != nullptr);
+    c.reply.put(item != nullptr);
     if (item != nullptr) c.keys.expire(*item, at);
     if (at <= c.now) c.keys.erase(c[1]);
 }
 template <int unit>
 void remaining(Call& c) {
     const Call::Item* const item = c.find();
-    if (item == nullptr) return c.reply.integer(-2);
+    if (item == nullptr) return c.reply.put(-2);
     const long long at = item->second.expires;
-    c.reply.integer(at == never ? -1 : (at - c.now + unit / 2) / unit);
+    c.reply.put(at == never ? -1 : (at - c.now + unit / 2) / unit);
 }
 inline void persist(Call& c) {
     Call::Item* const item = c.find();
     const bool timed = item != nullptr && item->second.expires != never;
     if (timed) c.keys.expire(*item, never);
-    c.reply.integer(timed);
+    c.reply.put(timed);
 }
 inline std::string_view type_of(const Call::Item& item) {
     constexpr std::string_view names[] = {"string", "list", "hash"};
@@ -202,7 +197,7 @@ inline size_t collect(Call& c, size_t shard, long long count, std::string_view p
     for (; shard < Keyspace::shards && count > 0; ++shard) {
         for (const Call::Item& item : c.keys.shard(shard)) {
             --count;
-            if (!item.second.lives(c.now) || !matches(pattern, item.first)) continue;
+            if (!item.second.lives(c.now) || !matches(pattern, item.first.c_str())) continue;
             if (kind.empty() || same_word(kind, type_of(item))) found.push_back(item.first);
         }
     }
@@ -230,9 +225,9 @@ inline void type(Call& c) {
 inline void keys(Call& c) {
     Args found;
     collect(c, 0, std::numeric_limits<long long>::max(), c[1], "", found);
-    c.reply.all(found);
+    c.reply.put(found);
 }
-inline void dbsize(Call& c) { c.reply.integer(c.keys.size()); }
+inline void dbsize(Call& c) { c.reply.put(c.keys.size()); }
 inline void flushall(Call& c) {
     c.require_syntax(c.count() == 1 || (c.count() == 2 && (c.is(1, "async") || c.is(1, "sync"))));
     for (auto& space : c.store.spaces) space = Keyspace(c.store.memory);
