@@ -148,7 +148,7 @@ TEST_CASE("out of descriptors it sheds what waits and pauses, ever longer, witho
     site.connect(at);
     world.fail_next_accept(EMFILE);
     site.rig.loop.poll();
-    CHECK(site.listener.counters().pauses == 1);
+    CHECK(site.listener.counters().failures == 1);
     CHECK(site.listener.counters().shed == 2);
     CHECK(site.listener.paused());
     CHECK(site.rig.loop.poll() == 0);
@@ -168,8 +168,8 @@ TEST_CASE("out of memory it pauses without shedding, twice as long each time", "
     Instant before = world.time();
     for (const int64_t pause_ms : {10, 20, 40}) {
         world.fail_next_accept(ENOBUFS);
-        const size_t pauses = site.listener.counters().pauses;
-        while (site.listener.counters().pauses == pauses) site.rig.loop.run_once();
+        const size_t pauses = site.listener.counters().failures;
+        while (site.listener.counters().failures == pauses) site.rig.loop.run_once();
         before = world.time();
         while (site.listener.paused()) site.rig.loop.run_once();
         CHECK(world.time() == before + Duration::milliseconds(pause_ms));
@@ -185,7 +185,22 @@ TEST_CASE("a connection that was reset before it was accepted is counted and pas
     site.connect(at);
     site.rig.world().fail_next_accept(EPERM);
     site.rig.loop.run_once();
-    CHECK(site.listener.counters().errors == 1);
+    CHECK(site.listener.counters().failures == 1);
+    site.await(1);
+}
+
+TEST_CASE("an error that lasts is met once per pause, not once per turn", "[listener]") {
+    Site<ManualPoller> site;
+    auto& world = site.rig.world();
+    const Endpoint at = site.open();
+    site.connect(at);
+    for (size_t met = 1; met < 4; ++met) {
+        world.fail_next_accept(EPERM);
+        while (site.listener.counters().failures != met) site.rig.loop.run_once();
+        CHECK(site.listener.paused());
+        CHECK(site.rig.loop.poll() == 0);
+    }
+    CHECK(world.time() >= Instant() + Duration(10ms) + Duration(20ms));
     site.await(1);
 }
 
@@ -230,7 +245,7 @@ KERNEL_CASE("a handler may close the listener and listen anew: the old number is
     CHECK(listener->local_count() == 1);
     rig.own(rig.loop.sockets().connect_to(listener->local().value(), {}).value());
     while (accepted < 2) rig.loop.run_once();
-    CHECK(listener->counters().errors == 0);
+    CHECK(listener->counters().failures == 0);
 }
 
 TEST_CASE(

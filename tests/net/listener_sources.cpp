@@ -86,8 +86,7 @@ TEST_CASE("a listener tells why accepting failed, and that it pauses", "[listene
         rig.loop.run_once();
     }
     CHECK(told == std::vector<int>{EMFILE, EPERM});
-    CHECK(listener.counters().errors == 1);
-    CHECK(listener.counters().pauses == 1);
+    CHECK(listener.counters().failures == 2);
 }
 
 TEST_CASE("an error's handler that got no memory is told, and the one before stands",
@@ -102,7 +101,8 @@ TEST_CASE("an error's handler that got no memory is told, and the one before sta
     const auto fail = [&] {
         rig.own(rig.loop.sockets().connect_to(listener.local().value(), {}).value());
         rig.world().accept_failure = EPERM;
-        rig.loop.poll();
+        const size_t before = told.size();
+        while (told.size() == before) rig.loop.run_once();
         return told;
     };
     Counting::fail_after(1);

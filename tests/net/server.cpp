@@ -123,6 +123,21 @@ TEST_CASE("a client that outlasts the patience of drain() is aborted", "[server]
     CHECK(site.closed == 1);
 }
 
+TEST_CASE("who came after drain() to a server that listens again isn't aborted with the others",
+          "[server]") {
+    Site<ManualPoller> site({.close_timeout = 100s});
+    site.connect();
+    while (site.opened < 1) site.rig.loop.run_once();
+    const Instant start = site.rig.loop.poller().now();
+    CHECK(site.server.drain(7s));
+    REQUIRE(site.server.listen(Endpoint::ipv4_loopback(0)));
+    site.connect();
+    while (site.closed < 1) site.rig.loop.run_once();
+    CHECK(site.rig.loop.poller().now() == start + Duration(7s));
+    CHECK(site.opened == 2);
+    CHECK_FALSE(site.server.empty());
+}
+
 TEST_CASE("drain() of a server without clients lets run() return at once", "[server]") {
     Site<ManualPoller> site;
     CHECK(site.server.drain(7s));

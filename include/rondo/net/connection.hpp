@@ -106,6 +106,8 @@ public:
     }
     /// True while send() can work.
     bool can_send() const noexcept { return !dead_ && !ending_ && broken_ == 0; }
+    /// True from close() on.
+    bool closing() const noexcept { return closing_; }
     /// True from above the high-water mark until on_drain.
     bool full() const noexcept { return full_; }
     size_t unsent() const noexcept { return queue_.size() + borrowed_.size(); }

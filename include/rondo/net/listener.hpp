@@ -4,9 +4,9 @@
 // takes a bounded number per turn, so that a storm of connects doesn't starve the connections that
 // are there, and it stops asking while the user's limit of open connections is reached.
 //
-// Out of descriptors or memory, it neither spins nor gives up. With a spare descriptor in reserve
-// it accepts and closes what waits (the client sees an end at once instead of a time-out); then it
-// pauses, ever longer, and tries again.
+// When accepting fails, it neither spins nor gives up: it pauses, ever longer, and tries again. Out
+// of descriptors, it first accepts and closes what waits, for which it has one in reserve: the
+// client sees an end at once instead of a time-out.
 
 #include <stddef.h>
 
@@ -29,8 +29,7 @@ struct ListenerLimits {
 struct ListenerCounters {
     size_t accepted = 0;  ///< handed over
     size_t shed = 0;      ///< accepted and closed at once, because descriptors were out
-    size_t pauses = 0;    ///< times it stopped asking, because descriptors or memory were out
-    size_t errors = 0;    ///< other failures of accept
+    size_t failures = 0;  ///< of accept; each is followed by a pause
 };
 
 /// What a Listener calls. It must take the descriptor, which is its to close.
@@ -88,7 +87,7 @@ public:
         if (accepting_ != nullptr) accepting_->listener = nullptr;
     }
 
-    /// Calls `f(const rondo::Error&)` when accepting fails, also each time that it pauses for it.
+    /// Calls `f(const rondo::Error&)` each time that accepting fails, after which it pauses.
     /// Set it outside of its calls. It may close or destroy the listener.
     /// Errors: false if memory is out; the one before stands.
     template <class F>
@@ -238,12 +237,9 @@ private:
         }
         const int code = accepted.error().code();
         if (code == EAGAIN || code == EWOULDBLOCK) return false;
-        if (code == EMFILE || code == ENFILE || code == ENOBUFS || code == ENOMEM) {
-            if (code == EMFILE || code == ENFILE) shed(accepting.listening);
-            pause();
-        } else {
-            ++counters_.errors;
-        }
+        if (code == EMFILE || code == ENFILE) shed(accepting.listening);
+        ++counters_.failures;
+        pause();
         tell(accepting, accepted.error());
         return false;
     }
@@ -290,7 +286,6 @@ private:
     }
 
     void pause() {
-        ++counters_.pauses;
         paused_ = resume_.rearm(backoff_);
         backoff_ = backoff_ + backoff_;
         if (backoff_ > limits_.pause_max) backoff_ = limits_.pause_max;

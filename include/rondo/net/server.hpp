@@ -62,8 +62,11 @@ public:
         if (this->empty()) return true;
         const Instant at = this->loop().now() + patience;
         if (this->loop().deadline(deadline_.id()) <= at) return true;
-        return deadline_.at(
-            at, [this] { this->for_each([](auto& connection) { connection.abort(); }); });
+        return deadline_.at(at, [this] {
+            this->for_each([](auto& connection) {
+                if (connection.closing()) connection.abort();
+            });
+        });
     }
 
 private:
