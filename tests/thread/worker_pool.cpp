@@ -82,9 +82,20 @@ TEST_CASE("jobs under way keep run() going, an idle pool doesn't", "[threads]") 
     Works works;
     CHECK(works.loop().run() == 0);
     size_t told = 0;
+    // It ends only when the loop is about to sleep, so there is no result before.
+    std::atomic<bool> sleeps{false};
+    const auto wake = [&] {
+        sleeps = true;
+        sleeps.notify_one();
+    };
+    const auto hook = works.loop().before_sleep(wake);
+    REQUIRE(works.pool->submit([&] { sleeps.wait(false); }, [&] { ++told; }));
+    works.loop().run();
+    wake();
+    CHECK(told == 1);
     for (int i = 0; i < 100; ++i) REQUIRE(works.pool->submit([] {}, [&] { ++told; }));
     works.loop().run();
-    CHECK(told == 100);
+    CHECK(told == 101);
     CHECK(works.pool->pending() == 0);
     CHECK(works.loop().run() == 0);
 }
