@@ -5821,6 +5821,7 @@ PostStatus PostQueue<M>::Producer::post(F&& f) {
     unused.node = nullptr;
     // From here on this producer may be gone: the closure may own it.
     PostQueue* const queue = queue_;
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): until then it holds the queue
     if (queue->push(node)) return PostStatus::queued;
     queue->retain();
     node->discard();
@@ -6211,7 +6212,7 @@ public:
             first_ = piece->next;
             piece->end != nullptr ? piece->end(piece) : pool.give_back(piece);
         }
-        if (count == 0) return;
+        if (first_ == nullptr) return;
         first_->begin += count;
         first_->size -= count;
     }

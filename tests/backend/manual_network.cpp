@@ -13,7 +13,7 @@ using rondo::test::ManualWorld;
 
 namespace {
 
-using Worlds = std::tuple<DefaultPoller, ManualPoller>;
+using Worlds = std::tuple<DefaultPoller, SimPoller, ManualPoller>;
 
 // A listener, a client of it, and the connection that it accepted.
 template <class P>

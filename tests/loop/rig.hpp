@@ -115,4 +115,4 @@ private:
 }  // namespace rondo::test
 
 #define KERNEL_CASE(title, tags) \
-    TEMPLATE_LIST_TEST_CASE(title, tags "[kernel]", ::rondo::test::AllPollers)
+    TEMPLATE_LIST_TEST_CASE(title, tags "[kernel]", ::rondo::test::ThreadedPollers)

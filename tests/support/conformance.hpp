@@ -18,13 +18,15 @@
 #include <rondo/backend/poll_poller.hpp>
 #include <rondo/backend/poller.hpp>
 #include <rondo/backend/select_poller.hpp>
+#include <rondo/sim/sim_poller.hpp>
 
 #include "catch.hpp"
 #include "manual_poller.hpp"
 
 namespace rondo::test {
 
-using AllPollers = std::tuple<
+/// Those whose loop another thread may wake: a simulated world belongs to one.
+using ThreadedPollers = std::tuple<
 #if RONDO_HAS_EPOLL
     EpollPoller,
 #endif
@@ -35,6 +37,8 @@ using AllPollers = std::tuple<
     SelectPoller,
 #endif
     ManualPoller>;
+using AllPollers = decltype(std::tuple_cat(std::declval<ThreadedPollers>(),
+                                           std::declval<std::tuple<SimPoller>>()));
 
 /// What a rule is about, as far as not every poller has it.
 enum class Needs {

@@ -263,6 +263,7 @@ PostStatus PostQueue<M>::Producer::post(F&& f) {
     unused.node = nullptr;
     // From here on this producer may be gone: the closure may own it.
     PostQueue* const queue = queue_;
+    // NOLINTNEXTLINE(clang-analyzer-unix.Malloc): until then it holds the queue
     if (queue->push(node)) return PostStatus::queued;
     queue->retain();
     node->discard();

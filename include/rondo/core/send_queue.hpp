@@ -178,7 +178,7 @@ public:
             first_ = piece->next;
             piece->end != nullptr ? piece->end(piece) : pool.give_back(piece);
         }
-        if (count == 0) return;
+        if (first_ == nullptr) return;
         first_->begin += count;
         first_->size -= count;
     }
