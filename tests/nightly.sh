@@ -30,8 +30,18 @@ suite() {
     ctest --test-dir "build/$1" -j 2 -LE 'package|bench' --output-on-failure --no-tests=error
 }
 
+# The same seeds are the same histories, whatever the compiler and its options.
+same_histories() {
+    local world
+    for world in echo chat kv; do
+        diff <(build/full/tests/swarm $world --seeds 50) <(build/asan/tests/swarm $world --seeds 50)
+    done
+    echo "the same histories: full, asan"
+}
+
 if [ "${1:-}" = --smoke ]; then
     again 1 full
+    same_histories
     exit 0
 fi
 
@@ -53,5 +63,6 @@ for compiler in /usr/bin/clang++-* /usr/bin/g++-*; do
 done
 suite asan asan
 suite tsan tsan
+same_histories
 again 20 asan
 again 20 tsan '[threads]'

@@ -3,7 +3,8 @@
 
 #include <chrono>
 
-#include "sim/echo_world.hpp"
+#include "support/catch.hpp"
+#include "swarm/echo_world.hpp"
 
 using namespace rondo;
 using namespace std::chrono_literals;
@@ -33,7 +34,7 @@ constexpr Faults bad_days{.short_write = 0.1,
 TEST_CASE("in a perfect world every byte comes back") {
     EchoWorld echo({}, {});
     CHECK(echo.world.settle(1h));
-    echo.check();
+    CHECK(echo.violations().empty());
     CHECK(echo.finished == echo.plan.clients);
 }
 
@@ -64,7 +65,7 @@ TEST_CASE(
         EchoWorld echo({.seed = seed, .latency = across_the_sea, .faults = bad_days},
                        {.hosts = 3, .options = {.idle_timeout = 60s}});
         CHECK(echo.world.settle(10min));
-        echo.check();
+        CHECK(echo.violations().empty());
         finished += echo.finished;
         for (size_t i = 0; i < std::size(struck); ++i) {
             struck[i] += echo.world.struck(sim::all_faults[i].chance);
@@ -91,21 +92,21 @@ TEST_CASE("the same seed is the same history, and another one isn't") {
 TEST_CASE("what is sent over a link that is cut comes when it has healed, in order") {
     EchoWorld echo({.latency = across_the_sea}, {.hosts = 2, .clients = 4});
     auto& server = echo.world.host("server");
-    auto& far = echo.world.host("client0");
+    auto& far = echo.world.host("host0");
     echo.world.after(20ms, [&] { echo.world.cut(server, far); });
     echo.world.after(1h, [&] { echo.world.heal(far, server); });
     echo.world.run_for(59min);
     CHECK(echo.finished == 2);
     CHECK(echo.world.settle(1h));
     CHECK(echo.finished == 4);
-    echo.check();
+    CHECK(echo.violations().empty());
 }
 
 TEST_CASE("an hour of a thousand idle connections is over when their timeouts are") {
     EchoWorld echo({.latency = across_the_sea},
                    {.hosts = 4, .clients = 1000, .bytes = 1, .options = {.idle_timeout = 30s}});
     echo.world.run_for(1h);
-    echo.check();
+    CHECK(echo.violations().empty());
     CHECK(echo.finished == 1000);
     CHECK(echo.world.turns() < 20'000);
 }

@@ -28,10 +28,12 @@ namespace rondo::inline RONDO_ABI::sim {
 struct Seat {
     Host* host = nullptr;
     ReadySet set;
-    void (*turn)(void* loop) = nullptr;  // nullptr: it runs itself
+    size_t (*turn)(void* loop) = nullptr;  // nullptr: it runs itself
     void* loop = nullptr;
     Instant deadline = Instant::max();  // until when its last wait would have slept
     Instant busy;                       // a slow host's loop is in its turn until then
+    Instant last_turn;
+    size_t vain = 0;  // turns in a row, at one instant, in which nothing ran
     bool woken = false;
     bool running = false;  // in a turn that the world has asked for
 
@@ -108,8 +110,9 @@ public:
         seat.deadline = now();
         seat.turn = [](void* self) {
             Loop& of = *static_cast<Loop*>(self);
-            of.poll();
+            const size_t ran = of.poll();
             of.poller().seat().deadline = of.prepare();
+            return ran;
         };
     }
     void run_for(Duration time) { run_until(now() + time); }
@@ -132,6 +135,9 @@ public:
         return 0;
     }
     size_t turns() const noexcept { return turns_; }
+    /// The most turns that a loop has made in a row, at one instant, without anything to do. A few
+    /// come from spurious readiness and interruptions; many are a loop that spins.
+    size_t vain_turns() const noexcept { return vain_turns_; }
 
     // The rest is for SimPoller.
 
@@ -192,7 +198,14 @@ private:
             ~Turn() { seat.running = false; }
         } turn(seat);
         ++turns_;
-        seat.turn(seat.loop);
+        const bool again = seat.last_turn == now() && !seat.woken;
+        seat.last_turn = now();
+        if (seat.turn(seat.loop) == 0 && again) {
+            vain_turns_ = std::max(vain_turns_, ++seat.vain);
+            RONDO_ASSERT(seat.vain < 1000, "a loop makes turn after turn in which nothing happens");
+        } else {
+            seat.vain = 0;
+        }
         if (seat.host->slow()) seat.busy = now() + network_.random.in(network_.options.turn);
     }
 
@@ -200,6 +213,7 @@ private:
     std::deque<Host> hosts_;
     std::vector<std::unique_ptr<Seat>> seats_;
     size_t turns_ = 0;
+    size_t vain_turns_ = 0;
 };
 
 }  // namespace rondo::inline RONDO_ABI::sim

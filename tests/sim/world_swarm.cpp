@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSL-1.0
+// A few seeds of the swarm, for every way of building the tests; tests/swarm/swarm.cpp runs many.
+#include "support/catch.hpp"
+#include "swarm/echo_world.hpp"
+
+using namespace rondo;
+using rondo::test::EchoWorld;
+
+TEST_CASE("no seed of a small swarm breaks a rule") {
+    for (uint64_t seed = 1; seed <= 60; ++seed) {
+        INFO("seed " << seed);
+        EchoWorld echo(test::swarm_options(seed), test::echo_plan);
+        test::make_trouble(echo.world, echo.plan.hosts);
+        REQUIRE(echo.world.settle(Duration::seconds(1000)));
+        REQUIRE(echo.violations() == "");
+    }
+}

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// The chat of the examples, and guests on other hosts who count aloud: what a guest hears of
+// another one must rise, whatever was missed.
+
+#include <charconv>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <rondo/net/connector.hpp>
+#include <rondo/net/framing.hpp>
+#include <rondo/sim/sim_poller.hpp>
+
+#include "examples/chat.hpp"
+#include "swarm/plan.hpp"
+
+namespace rondo::test {
+
+class ChatWorld {
+public:
+    using Loop = EventLoop<SimPoller>;
+
+    explicit ChatWorld(const sim::WorldOptions& options)
+        : world(options), chat_loop_(SimPoller(world, world.host("server"))) {
+        chat_.emplace(chat_loop_);
+        chat_->listen(Endpoint::ipv4_any(7000)).value();
+        world.drive(chat_loop_);
+        for (size_t i = 0; i < hosts; ++i) {
+            sites_.push_back(std::make_unique<Site>(*this, "host" + std::to_string(i)));
+        }
+        for (size_t i = 0; i < guests; ++i) sites_[i % hosts]->begin();
+        world.after(Duration::seconds(100), [this] { chat_->stop(); });
+    }
+
+    std::string violations() {
+        Violations found;
+        found.unless_equal(opened + failed, guests, "opened and failed, guests");
+        found.unless_equal(closed_, opened, "closed, opened");
+        found.unless_equal(wrong_lines_, 0, "lines that nobody has said so");
+        found.unless(world.vain_turns() < 20, "a loop made turns in which nothing happened");
+        sites_.clear();
+        chat_.reset();
+        world.for_each_host([&](const sim::Host& host) {
+            found.unless_equal(host.open_descriptors(), 0, host.name().c_str());
+        });
+        return found.text();
+    }
+
+    static constexpr size_t hosts = 3;
+    static constexpr size_t guests = 20;
+    sim::World world;
+    size_t opened = 0, failed = 0;
+    size_t heard = 0;  // lines that others have said
+
+private:
+    struct Guest {
+        size_t said = 0;
+        std::map<std::string, int, std::less<>> last;  // what was heard of each
+    };
+
+    class Site {
+    public:
+        Site(ChatWorld& of, const std::string& name)
+            : of_(of), loop_(SimPoller(of.world, of.world.host(name))), streams_(loop_) {
+            streams_.on_open([this](auto& guest) {
+                ++of_.opened;
+                say(guest);
+            });
+            streams_.on_data(delimited(
+                "\n", [this](auto& guest, std::string_view line) { hear(guest.state(), line); }));
+            streams_.on_close([this](auto&, const Error&) { ++of_.closed_; });
+            of.world.drive(loop_);
+        }
+        void begin() {
+            connectors_.push_back(std::make_unique<Connector<Loop>>(loop_));
+            connectors_.back()
+                ->connect(of_.world.host("server").address(7000),
+                          [this](Result<int> fd) {
+                              if (!fd) {
+                                  ++of_.failed;
+                              } else {
+                                  static_cast<void>(streams_.adopt(*fd).value());
+                              }
+                          })
+                .value();
+        }
+
+    private:
+        using Streams = Connections<Loop, Guest>;
+        using Stream = typename Streams::Connection;
+
+        // Thirty lines, with a pause between them; then it leaves.
+        void say(Stream& guest) {
+            auto& random = of_.world.network().random;
+            const int64_t pause = static_cast<int64_t>(random.below(2'000'000));
+            loop_.after(Duration::microseconds(pause), [this, handle = guest.handle()] {
+                Stream* const self = streams_.find(handle);
+                if (self == nullptr) return;
+                if (self->state().said == 30) return self->close();
+                self->send(std::to_string(self->state().said++) + "\n");
+                say(*self);
+            });
+        }
+        void hear(Guest& guest, std::string_view line) {
+            if (line.starts_with("* ")) return;
+            const size_t colon = line.find(": ");
+            int number = -1;
+            if (colon != line.npos) {
+                const char* const end = line.data() + line.size();
+                const auto [at, code] = std::from_chars(line.data() + colon + 2, end, number);
+                if (at != end || code != std::errc()) number = -1;
+            }
+            if (number < 0 || number >= 30 || !line.starts_with("guest")) {
+                ++of_.wrong_lines_;
+                return;
+            }
+            ++of_.heard;
+            const auto [last, fresh] =
+                guest.last.try_emplace(std::string(line.substr(0, colon)), -1);
+            if (number <= last->second) ++of_.wrong_lines_;
+            last->second = number;
+        }
+
+        ChatWorld& of_;
+        Loop loop_;
+        Streams streams_;
+        std::vector<std::unique_ptr<Connector<Loop>>> connectors_;
+    };
+
+    Loop chat_loop_;
+    std::optional<example::Chat<Loop>> chat_;
+    size_t closed_ = 0, wrong_lines_ = 0;
+    std::vector<std::unique_ptr<Site>> sites_;
+};
+
+}  // namespace rondo::test

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSL-1.0
+#pragma once
+// A server that echoes, and clients on other hosts that compare what comes back byte by byte. Each
+// client sends a pattern of its own, in messages of many sizes and no further ahead than its
+// window, and ends the stream when all has come back. Its site also keeps timers, which must come
+// neither early nor late.
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <rondo/net/connector.hpp>
+#include <rondo/net/server.hpp>
+#include <rondo/sim/sim_poller.hpp>
+
+#include "swarm/plan.hpp"
+
+namespace rondo::test {
+
+struct EchoPlan {
+    size_t hosts = 3;
+    size_t clients = 20;
+    size_t bytes = 10'000;  // from each client
+    ConnectionOptions options = {};
+};
+
+/// That of the swarm: queues are full now and then, and who is idle is told to go.
+inline const EchoPlan echo_plan{
+    .options = {.high_water = 2000, .idle_timeout = Duration::seconds(20)}};
+
+class EchoWorld {
+public:
+    using Loop = EventLoop<SimPoller>;
+
+    EchoWorld(const sim::WorldOptions& options, const EchoPlan& what)
+        : world(options), plan(what), server_loop_(SimPoller(world, world.host("server"))) {
+        server_.emplace(server_loop_, plan.options);
+        server_->on_data([this](auto& connection, auto data) {
+            // A part as it was shown, the rest as bytes of its own.
+            const size_t half = data.size() / 2;
+            connection.send(data.first(half));
+            connection.send(
+                std::vector(data.begin() + static_cast<std::ptrdiff_t>(half), data.end()));
+            if (connection.unsent() > plan.options.high_water + data.size()) ++overfull_;
+        });
+        server_->on_open([this](auto&) { ++accepted_; });
+        server_->on_close([this](auto& connection, const Error& reason) {
+            ++server_closed_;
+            check_idle(connection, reason);
+        });
+        server_->listen(Endpoint::ipv4_any(7000)).value();
+        world.drive(server_loop_);
+        for (size_t i = 0; i < plan.hosts; ++i) {
+            sites_.push_back(std::make_unique<Site>(*this, "host" + std::to_string(i)));
+        }
+        for (size_t i = 0; i < plan.clients; ++i) sites_[i % plan.hosts]->begin(i);
+    }
+
+    /// What must be so whatever went wrong on the way, once nothing happens any more. Ends all.
+    std::string violations() {
+        Violations found;
+        found.unless_equal(opened + failed, plan.clients, "opened and failed, clients");
+        found.unless_equal(closed_, opened, "closed, opened");
+        found.unless_equal(server_closed_, accepted_, "closed, accepted by the server");
+        found.unless_equal(wrong_bytes_, 0, "bytes that weren't sent so");
+        found.unless_equal(wrong_calls_, 0, "calls of a handler that was done");
+        found.unless_equal(overfull_, 0, "queues above their mark by more than a send");
+        found.unless_equal(early_, 0, "timers that came early");
+        found.unless_equal(timers_due_, timers_run_, "timers due, and run");
+        found.unless_equal(idle_wrong_, 0, "idle timeouts that came early or late");
+        found.unless(world.vain_turns() < 20, "a loop made turns in which nothing happened");
+        sites_.clear();
+        server_.reset();
+        world.for_each_host([&](const sim::Host& host) {
+            found.unless_equal(host.open_descriptors(), 0, host.name().c_str());
+        });
+        return found.text();
+    }
+
+    sim::World world;
+    const EchoPlan plan;
+    size_t opened = 0, failed = 0;
+    size_t finished = 0;  // heard all that they sent
+    Instant ended;        // when the last client's stream did
+
+private:
+    struct Client {
+        size_t number = 0, sent = 0, heard = 0;
+        bool open = false;
+    };
+
+    class Site {
+    public:
+        Site(EchoWorld& of, const std::string& name)
+            : of_(of),
+              loop_(SimPoller(of.world, of.world.host(name))),
+              streams_(loop_, of.plan.options) {
+            streams_.on_open([this](auto& stream) {
+                ++of_.opened;
+                stream.state().open = true;
+            });
+            streams_.on_data([this](auto& stream, auto data) { heard(stream, data); });
+            streams_.on_close([this](auto& stream, const Error& reason) {
+                ++of_.closed_;
+                of_.check_idle(stream, reason);
+                of_.ended = of_.world.now();
+                if (!std::exchange(stream.state().open, false)) ++of_.wrong_calls_;
+                if (stream.state().heard == of_.plan.bytes) ++of_.finished;
+            });
+            of.world.drive(loop_);
+            tick();
+        }
+        void begin(size_t number) {
+            connectors_.push_back(std::make_unique<Connector<Loop>>(loop_));
+            connectors_.back()
+                ->connect(of_.world.host("server").address(7000),
+                          [this, number](Result<int> fd) { connected(number, fd); })
+                .value();
+        }
+
+    private:
+        using Streams = Connections<Loop, Client>;
+        using Stream = typename Streams::Connection;
+        void connected(size_t number, const Result<int>& fd) {
+            if (!fd) {
+                ++of_.failed;
+                return;
+            }
+            const auto handle = streams_.adopt(*fd).value();
+            if (Stream* const stream = streams_.find(handle)) {
+                stream->state().number = number;
+                send(*stream);
+            }
+        }
+        static char expected(size_t client, size_t at) {
+            return static_cast<char>('a' + (at * 7 + at / 251 + client * 3) % 26);
+        }
+        void send(Stream& stream) {
+            Client& client = stream.state();
+            const size_t window = client.number % 2 == 0 ? 3000 : of_.plan.bytes;
+            while (client.sent < of_.plan.bytes && client.sent < client.heard + window) {
+                std::string message;
+                const size_t size = 1 + (client.sent * 13 + client.number) % 900;
+                while (message.size() < size && client.sent < of_.plan.bytes) {
+                    message += expected(client.number, client.sent++);
+                }
+                stream.send(std::move(message));
+            }
+        }
+        void heard(Stream& stream, std::span<const std::byte> data) {
+            Client& client = stream.state();
+            if (!client.open) ++of_.wrong_calls_;
+            for (const std::byte byte : data) {
+                if (static_cast<char>(byte) != expected(client.number, client.heard++)) {
+                    ++of_.wrong_bytes_;
+                }
+            }
+            send(stream);
+            if (client.heard >= of_.plan.bytes) stream.close();
+        }
+
+        // A hundred timers, each of which sets the next one.
+        void tick() {
+            if (ticks_++ == 100) return;
+            ++of_.timers_due_;
+            const Duration delay = Duration::microseconds(static_cast<int64_t>(ticks_ * ticks_));
+            const Instant due = loop_.now() + delay;
+            loop_.after(delay, [this, due] {
+                ++of_.timers_run_;
+                if (of_.world.now() < due) ++of_.early_;
+                tick();
+            });
+        }
+
+        EchoWorld& of_;
+        Loop loop_;
+        Streams streams_;
+        std::vector<std::unique_ptr<Connector<Loop>>> connectors_;
+        size_t ticks_ = 0;
+    };
+
+    // A turn of a slow host may be on when it is time.
+    void check_idle(auto& connection, const Error& reason) {
+        const Duration limit = plan.options.idle_timeout;
+        if (limit == never || std::string_view(reason.call()) != "idle") return;
+        const ConnectionCounters& counters = connection.counters();
+        const Instant last = std::max(counters.last_received, counters.last_sent);
+        const Duration idle = world.now() - last;
+        if (idle < limit || idle > limit + world.network().options.turn.max * 2) ++idle_wrong_;
+    }
+
+    Loop server_loop_;
+    std::optional<Server<Loop>> server_;
+    size_t closed_ = 0, accepted_ = 0, server_closed_ = 0;
+    size_t wrong_bytes_ = 0, wrong_calls_ = 0, overfull_ = 0;
+    size_t timers_due_ = 0, timers_run_ = 0, early_ = 0, idle_wrong_ = 0;
+    std::vector<std::unique_ptr<Site>> sites_;
+};
+
+}  // namespace rondo::test

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSL-1.0
+// Runs worlds, one after the other, each with a seed of its own, and says which seeds broke a rule.
+// At the end it tells how often each fault has struck, and fails if one never did.
+//
+// swarm WORLD [--first SEED] [--seeds N] [--trace]
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+#include "swarm/chat_world.hpp"
+#include "swarm/echo_world.hpp"
+#include "swarm/kv_world.hpp"
+
+namespace {
+
+using namespace rondo;
+
+struct Swarm {
+    uint64_t first = 1;
+    uint64_t seeds = 1;
+    bool trace = false;
+    size_t struck[std::size(sim::all_faults)] = {};
+    size_t broken = 0;
+    size_t work = 0;  // what was done, for the reader to see that there was some
+    uint64_t hash = 0;
+
+    template <class Make, class Done>
+    void run(const char* name, Make make, Done done) {
+        for (uint64_t seed = first; seed < first + seeds; ++seed) {
+            auto made = make(test::swarm_options(seed));
+            auto& world = made->world;
+            test::make_trouble(world, 3);
+            const bool settled = world.settle(Duration::seconds(1000));
+            for (size_t i = 0; i < std::size(struck); ++i) {
+                struck[i] += world.struck(sim::all_faults[i].chance);
+            }
+            if (trace) std::fputs(world.trace().text().c_str(), stdout);
+            hash = hash * 31 + world.trace().hash();
+            std::string wrong = settled ? "" : "it doesn't come to rest\n";
+            wrong += made->violations();
+            work += done(*made);
+            if (wrong.empty()) continue;
+            ++broken;
+            std::printf("%s, seed %llu: %sreplay it: %s %s --first %llu --trace\n", name,
+                        static_cast<unsigned long long>(seed), wrong.c_str(), program, name,
+                        static_cast<unsigned long long>(seed));
+        }
+    }
+
+    int report(const char* name) const {
+        std::printf("%s: %llu seeds, %zu broken, %zu done, hash %016llx\n", name,
+                    static_cast<unsigned long long>(seeds), broken, work,
+                    static_cast<unsigned long long>(hash));
+        bool all = true;
+        for (size_t i = 0; i < std::size(struck); ++i) {
+            std::printf("%12zu  %s\n", struck[i], sim::all_faults[i].name);
+            all &= struck[i] > 0 || !expected(sim::all_faults[i].chance);
+        }
+        if (!all && seeds >= 100) std::printf("%s: a fault has never struck\n", name);
+        return broken == 0 && (all || seeds < 100) ? 0 : 1;
+    }
+
+    // These worlds send no datagrams and ask for no names.
+    static bool expected(double sim::Faults::* fault) {
+        using F = sim::Faults;
+        return fault != &F::datagram_lost && fault != &F::datagram_doubled &&
+               fault != &F::datagram_late && fault != &F::name_unknown;
+    }
+
+    const char* program = "swarm";
+};
+
+[[noreturn]] void usage() {
+    std::fprintf(stderr, "usage: swarm echo|chat|kv [--first SEED] [--seeds N] [--trace]\n");
+    std::exit(2);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    if (argc < 2) usage();
+    Swarm swarm;
+    swarm.program = argv[0];
+    for (int i = 2; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        if (word == "--trace") {
+            swarm.trace = true;
+        } else if (i + 1 < argc && word == "--first") {
+            swarm.first = std::strtoull(argv[++i], nullptr, 10);
+        } else if (i + 1 < argc && word == "--seeds") {
+            swarm.seeds = std::strtoull(argv[++i], nullptr, 10);
+        } else {
+            usage();
+        }
+    }
+    const std::string_view name = argv[1];
+    if (name == "echo") {
+        swarm.run(
+            argv[1],
+            [](const auto& options) {
+                return std::make_unique<test::EchoWorld>(options, test::echo_plan);
+            },
+            [](const test::EchoWorld& world) { return world.finished; });
+    } else if (name == "chat") {
+        swarm.run(
+            argv[1], [](const auto& options) { return std::make_unique<test::ChatWorld>(options); },
+            [](const test::ChatWorld& world) { return world.heard; });
+    } else if (name == "kv") {
+        swarm.run(
+            argv[1], [](const auto& options) { return std::make_unique<test::KvWorld>(options); },
+            [](const test::KvWorld& world) { return world.answered; });
+    } else {
+        usage();
+    }
+    return swarm.report(argv[1]);
+}
