@@ -5579,7 +5579,7 @@ private:
 #include <new>
 #include <utility>
 
-// Sleeping. The head is one of: empty, asleep, closed, or the newest node.
+// Sleeping (tests/model/wake.pml tries all orders). The head is empty, asleep, closed, or a node.
 //   Consumer  S1  prepare_sleep(): compare-and-swap empty -> asleep; if that fails there is work.
 //             S2  the loop looks again at its stop flag and at has_foreground(), and calls awake()
 //                 if either says so.

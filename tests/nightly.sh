@@ -53,6 +53,8 @@ need_sanitizers clang++
 bash tests/mutate.sh
 bash tests/lint.sh --deep
 bash bench/run.sh --smoke
+python3 tests/fuzz.py --planted
+python3 tests/fuzz.py --seconds 120
 suite full full
 suite single-all full -DRONDO_TEST_SINGLE_HEADER=ON -DRONDO_BUILD_BENCH=OFF
 for compiler in /usr/bin/clang++-* /usr/bin/g++-*; do
