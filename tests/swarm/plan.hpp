@@ -26,7 +26,7 @@ inline sim::WorldOptions swarm_options(uint64_t seed) {
     if (random.chance(0.9)) options.latency = delay(20'000);
     if (random.chance(0.3)) options.bytes_per_second = 20'000 + random.below(1'000'000);
     if (random.chance(0.3)) options.buffer = 1 + random.below(10'000);
-    options.lookup = delay(100'000);
+    options.job = delay(100'000);
     options.turn = delay(10'000);
     for (const sim::NamedFault& fault : sim::all_faults) {
         const double most = fault.chance == &sim::Faults::reset ? 0.02 : 0.2;

@@ -219,7 +219,8 @@ private:
             };
             Instant unordered;
             if (far && network().strikes(&Faults::datagram_late)) {
-                network().after(network().random.in(network().options.latency), arrive);
+                const Duration once = network().random.in(network().options.latency);
+                network().after(once + network().random.in(network().options.latency), arrive);
             } else {
                 network().carry(host_->index(), target->index(), out.size(), unordered, arrive);
             }

@@ -55,7 +55,7 @@ struct WorldOptions {
     Delay latency{};              ///< from one host to another, of each segment and datagram
     size_t bytes_per_second = 0;  ///< of each link in each direction; 0: no limit
     size_t buffer = 65536;        ///< bytes on the way in one direction of a stream
-    Delay lookup{};               ///< of a name
+    Delay job{};                  ///< that a SimExecutor runs, such as looking up a name
     Delay turn{};                 ///< what one turn of a loop takes on a slow host
     Duration connect_timeout = Duration::seconds(127);  // tcp(7): tcp_syn_retries is 6
     Faults faults{};
