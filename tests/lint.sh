@@ -18,6 +18,8 @@ if [ "${1:-}" = --deep ]; then
 fi
 
 # Its findings are on the standard output; on the other it counts warnings that nobody sees.
-printf '%s\n' EpollPoller PollPoller SelectPoller SimPoller | xargs -P 2 -I@ clang-tidy-19 --quiet \
+printf '%s\n' EpollPoller PollPoller SelectPoller | xargs -P 2 -I@ clang-tidy-19 --quiet \
     --warnings-as-errors='*' "$checks" tests/build/instances.cpp -- \
     -DRONDO_LINT_POLLER=@ "${flags[@]}"
+clang-tidy-19 --quiet --warnings-as-errors='*' "$checks" tests/build/instances_sim.cpp -- \
+    "${flags[@]}"

@@ -3,7 +3,6 @@
 // where it is instantiated. Nothing here is ever linked or run.
 
 #include <rondo/rondo.hpp>
-#include <rondo/sim/sim_poller.hpp>
 #include <rondo/thread/loop_group.hpp>
 #include <rondo/thread/worker_pool.hpp>
 

@@ -78,6 +78,31 @@ TEST_CASE("a link that was cut carries what it has held first, and both ways") {
     CHECK(order.find('1') != order.npos);
 }
 
+TEST_CASE("a link that is cut and healed again and again keeps the order of what it carries") {
+    for (uint64_t seed = 1; seed <= 50; ++seed) {
+        Network network({.seed = seed, .latency = {1ms, 50ms, 1s}}, 0);
+        Instant last;
+        std::string order;
+        const auto send = [&](char c) {
+            network.carry(0, 1, 1, last, [&order, c] { order += c; });
+            pass(network, 1ms);
+        };
+        send('a');
+        network.cut(0, 1);
+        send('b');
+        network.heal(0, 1);
+        send('c');
+        network.heal(0, 1);  // not cut
+        send('d');
+        network.cut(0, 1);
+        send('e');
+        network.heal(0, 1);
+        send('f');
+        pass(network, 1min);
+        REQUIRE(order == "abcdef");
+    }
+}
+
 TEST_CASE("a fault strikes as often as it says, and is counted") {
     Network network({.faults = {.reset = 0.5}}, 0);
     size_t struck = 0;

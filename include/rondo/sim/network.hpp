@@ -60,6 +60,7 @@ public:
         Instant arrival = depart(link, bytes) + random.in(options.latency);
         arrival = std::max({arrival, last, link.healed});
         last = arrival;
+        link.latest = std::max(link.latest, arrival);
         if (arrival <= now_) return action();
         at(arrival, std::move(action));
     }
@@ -70,7 +71,8 @@ public:
         for (const auto& ends : {std::pair(a, b), std::pair(b, a)}) {
             Link& link = links_[ends];
             link.cut = false;
-            link.healed = now_ + random.in(options.latency);
+            link.healed = std::max(link.latest, now_ + random.in(options.latency));
+            link.latest = link.healed;
             for (Action& action : std::exchange(link.held, {})) at(link.healed, std::move(action));
         }
     }
@@ -104,6 +106,7 @@ private:
     struct Link {
         Instant busy;    // until then it sends what was sent before
         Instant healed;  // until then it carries what it has held
+        Instant latest;  // when the last of what is on the way arrives
         bool cut = false;
         std::vector<Action> held;
     };
