@@ -55,12 +55,11 @@ IDENTITY = re.compile(r"__(linux|APPLE|\w+BSD|DragonFly|sun|unix|GNUC|clang|GLIB
 # Opening comments that are longer than a few lines for a reason.
 LONG_OPENING = {"backend/poller.hpp", "loop/event_loop.hpp"}
 
-# Words of C++ that have no place in the library, and where they do. What a simulated descriptor is,
-# is only known when it runs.
+# Words of C++ that have no place in the library, and where they do.
 BANNED_CODE = {
     "throw": {"core/raise.hpp"},
     "try": {"core/outcome.hpp"},
-    "virtual": {"sim/object.hpp"},
+    "virtual": set(),
     "dynamic_cast": set(),
     "typeid": set(),
     "thread_local": set(),

@@ -13,7 +13,8 @@ namespace rondo::inline RONDO_ABI::sim {
 
 class DatagramSocket final : public Object, public std::enable_shared_from_this<DatagramSocket> {
 public:
-    DatagramSocket(int host, size_t buffer) : host_(host), buffer_(buffer) {}
+    DatagramSocket(int host, size_t buffer)
+        : Object(Kind::datagram), host_(host), buffer_(buffer) {}
 
     static void join(const std::shared_ptr<DatagramSocket>& a,
                      const std::shared_ptr<DatagramSocket>& b) {
@@ -35,9 +36,8 @@ public:
         return is_broadcast(to) || std::count(groups.begin(), groups.end(), to.with_port(0)) != 0;
     }
 
-    DatagramSocket* datagram() override { return this; }
     int host() const noexcept { return host_; }
-    Readiness state() const override {
+    Readiness state() const {
         Readiness state = Readiness::writable;
         if (error_ != 0) return state | Readiness::readable | Readiness::error;
         if (const auto other = other_.lock();
@@ -46,11 +46,11 @@ public:
         }
         return inbox_.empty() ? state : state | Readiness::readable;
     }
-    IoResult read(std::span<std::byte> into) override {
+    IoResult read(std::span<std::byte> into) {
         Datagram ignored;
         return receive(into, ignored);
     }
-    IoResult write(std::span<const std::byte> bytes) override {
+    IoResult write(std::span<const std::byte> bytes) {
         const auto other = other_.lock();
         if (!other) return {0, paired_ ? ECONNREFUSED : EDESTADDRREQ};
         starved_ = paired_ && other->used_ + bytes.size() > other->buffer_;
@@ -62,7 +62,7 @@ public:
         error_ = ECONNREFUSED;
         changed(Readiness::readable | Readiness::error);
     }
-    void set_buffer(size_t bytes) override {
+    void set_buffer(size_t bytes) {
         if (const auto other = other_.lock()) other->buffer_ = bytes;
     }
 

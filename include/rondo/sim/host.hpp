@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include <rondo/sim/object.hpp>
+#include <rondo/sim/kinds.hpp>
 
 namespace rondo::inline RONDO_ABI::sim {
 
@@ -66,7 +66,7 @@ public:
     void close(int fd) {
         const auto object = shared(fd);
         if (!object) return;
-        object->close();
+        visit(*object, [](auto& one) { one.close(); });
         object->forget();
         table_[static_cast<size_t>(fd - first_fd)].reset();
         --open_;

@@ -8,10 +8,10 @@ namespace rondo::inline RONDO_ABI::sim {
 
 class ListenQueue final : public Object, public std::enable_shared_from_this<ListenQueue> {
 public:
-    ListenQueue(Network& network, size_t backlog) : network_(network), backlog_(backlog) {}
+    ListenQueue(Network& network, size_t backlog)
+        : Object(Kind::listener), network_(network), backlog_(backlog) {}
 
-    ListenQueue* listener() override { return this; }
-    Readiness state() const override {
+    Readiness state() const {
         return waiting_.empty() || stalled_ ? Readiness::none : Readiness::readable;
     }
     bool full() const noexcept { return waiting_.size() >= backlog_; }
@@ -34,7 +34,7 @@ public:
         }
         return nullptr;
     }
-    void close() override {
+    void close() {
         for (const auto& end : waiting_) {
             end->linger_reset = true;
             end->close();

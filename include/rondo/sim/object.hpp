@@ -47,22 +47,26 @@ struct Registration {
     }
 };
 
+/// What an Object is; visit() in kinds.hpp turns it into a type.
+enum class Kind : uint8_t { stream, listener, datagram, pipe_reader, pipe_writer, flag };
+
+/// What all kinds have, and what those answer that have no call of this name.
 class Object {
 public:
-    Object() = default;
+    explicit Object(Kind of) noexcept : kind(of) {}
     Object(const Object&) = delete;
     Object& operator=(const Object&) = delete;
-    virtual ~Object() = default;
 
-    virtual Readiness state() const = 0;
-    virtual IoResult read(std::span<std::byte>) { return {0, EINVAL}; }
-    virtual IoResult write(std::span<const std::byte>) { return {0, EINVAL}; }
-    virtual int shutdown(Shutdown) { return ENOTSOCK; }
-    virtual void close() {}
-    virtual void set_buffer(size_t) {}
-    virtual Stream* stream() { return nullptr; }
-    virtual ListenQueue* listener() { return nullptr; }
-    virtual DatagramSocket* datagram() { return nullptr; }
+    IoResult read(std::span<std::byte>) { return {0, EINVAL}; }
+    IoResult write(std::span<const std::byte>) { return {0, EINVAL}; }
+    int shutdown(Shutdown) { return ENOTSOCK; }
+    void close() {}
+    void set_buffer(size_t) {}
+
+    // nullptr: it is of another kind. Defined in kinds.hpp.
+    Stream* stream();
+    ListenQueue* listener();
+    DatagramSocket* datagram();
 
     int take_error() { return std::exchange(error_, 0); }
 
@@ -71,6 +75,7 @@ public:
     /// Leaves all sets.
     inline void forget();
 
+    const Kind kind;
     Family family = Family::unix_path;
     Endpoint local;
     Endpoint peer;
@@ -123,22 +128,15 @@ public:
         while (!all_.empty()) remove(all_.begin()->first);
     }
 
-    /// True if there is something to report.
-    bool ready() {
-        while (!queue_.empty()) {
-            const Registration& one = all_.find(queue_.front())->second;
-            if ((one.object->state() & one.wanted()) != Readiness::none) return true;
-            take();
-        }
-        return false;
-    }
+    /// True if there is something to report. Defined in kinds.hpp.
+    bool ready();
     /// Reports what is ready, and nothing twice. What stays ready goes to the end of the queue.
     template <class Event>
     size_t collect(std::span<Event> out) {
         size_t count = 0;
         for (size_t left = queue_.size(); left > 0 && count < out.size(); --left) {
             Registration& one = take();
-            const Readiness found = one.object->state() & one.wanted();
+            const Readiness found = found_of(one);
             if (found == Readiness::none) continue;
             out[count++] = Event(one.token, found);
             if (any(one.interest, Interest::oneshot)) one.armed = false;
@@ -149,6 +147,8 @@ public:
 
 private:
     friend Object;
+
+    static Readiness found_of(const Registration& one);
 
     void queue(Registration& one) {
         if (!std::exchange(one.queued, true)) queue_.push_back(one.fd);

@@ -68,7 +68,7 @@ public:
         sim::Object* const object = host_->find(fd);
         if (object == nullptr) return Error::on_fd(EBADF, "accept", fd);
         if (object->listener() == nullptr) return Error::on_fd(EINVAL, "accept", fd);
-        const bool waiting = object->state() != Readiness::none;
+        const bool waiting = object->listener()->state() != Readiness::none;
         if (waiting && (host_->full() || network().strikes(&sim::Faults::accept_no_fds))) {
             network().note("accept fails", host_->index(), fd, EMFILE);
             return Error::on_fd(EMFILE, "accept", fd);
@@ -118,7 +118,9 @@ public:
 
     Result<void> shutdown(int fd, Shutdown how) {
         sim::Object* const object = host_->find(fd);
-        const int code = object == nullptr ? EBADF : object->shutdown(how);
+        const int code = object == nullptr
+                             ? EBADF
+                             : sim::visit(*object, [&](auto& one) { return one.shutdown(how); });
         network().note("shutdown", host_->index(), fd, code);
         if (code != 0) return Error::on_fd(code, "shutdown", fd);
         return {};

@@ -35,7 +35,7 @@ public:
 
     Result<int> open_signals() {
         if (host_->find(signal_fd_) == nullptr) {
-            signal_fd_ = host_->insert(std::make_shared<Flag>());
+            signal_fd_ = host_->insert(std::make_shared<sim::Flag>());
         }
         return signal_fd_;
     }
@@ -53,7 +53,7 @@ public:
     }
 
     Result<int> watch_child(int pid) {
-        const int fd = host_->insert(std::make_shared<Flag>());
+        const int fd = host_->insert(std::make_shared<sim::Flag>());
         child_fds_[pid] = fd;
         if (ended_.contains(pid)) set_readable(fd, true);
         return fd;
@@ -92,21 +92,8 @@ public:
     }
 
 private:
-    // A descriptor that is readable or not.
-    class Flag final : public sim::Object {
-    public:
-        Readiness state() const override { return state_; }
-        void set(bool readable) {
-            state_ = readable ? Readiness::readable : Readiness::none;
-            changed(Readiness::readable);
-        }
-
-    private:
-        Readiness state_ = Readiness::none;
-    };
-
     void set_readable(int fd, bool on) {
-        if (auto* const flag = static_cast<Flag*>(host_->find(fd))) flag->set(on);
+        if (auto* const flag = static_cast<sim::Flag*>(host_->find(fd))) flag->set(on);
     }
 
     sim::World* world_;

@@ -3,9 +3,6 @@
 // SimTransfer: the part of SimSockets that moves bytes, joins groups and takes options.
 
 #include <rondo/core/result.hpp>
-#include <rondo/sim/datagram_socket.hpp>
-#include <rondo/sim/listen_queue.hpp>
-#include <rondo/sim/pipe.hpp>
 #include <rondo/sim/world.hpp>
 
 namespace rondo::inline RONDO_ABI::sim {
@@ -17,13 +14,13 @@ public:
     IoResult read(int fd, std::span<std::byte> in) noexcept {
         Object* const object = host_->find(fd);
         if (object == nullptr) return {0, EBADF};
-        return noted("read", fd, object->read(in));
+        return noted("read", fd, visit(*object, [&](auto& one) { return one.read(in); }));
     }
     IoResult write(int fd, std::span<const std::byte> out) noexcept {
         Object* const object = host_->find(fd);
         if (object == nullptr) return {0, EBADF};
         if (object->datagram() != nullptr && object->peer) return send_to(fd, out, object->peer);
-        return noted("write", fd, object->write(out));
+        return noted("write", fd, visit(*object, [&](auto& one) { return one.write(out); }));
     }
     IoResult writev(int fd, std::span<const ConstBuffer> parts) noexcept {
         std::vector<std::byte> all;
@@ -141,7 +138,8 @@ public:
         if (size < 0) return Error::on_fd(EINVAL, "set SO_SNDBUF", fd);
         if (Object* const object = host_->find(fd)) {
             // As Linux, which gives no less than a few kilobytes (socket(7)).
-            object->set_buffer(std::max<size_t>(static_cast<size_t>(size), 4608));
+            const size_t bytes = std::max<size_t>(static_cast<size_t>(size), 4608);
+            visit(*object, [&](auto& one) { one.set_buffer(bytes); });
         }
         return check(fd);
     }

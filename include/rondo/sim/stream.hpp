@@ -24,7 +24,11 @@ inline size_t take(std::deque<std::byte>& from, size_t most, std::span<std::byte
 class Stream final : public Object, public std::enable_shared_from_this<Stream> {
 public:
     Stream(Network& network, int host, bool tcp)
-        : network_(network), host_(host), tcp_(tcp), buffer_(network.options.buffer) {}
+        : Object(Kind::stream),
+          network_(network),
+          host_(host),
+          tcp_(tcp),
+          buffer_(network.options.buffer) {}
 
     static void join(const std::shared_ptr<Stream>& a, const std::shared_ptr<Stream>& b) {
         a->other_ = b;
@@ -56,7 +60,6 @@ public:
         return other;
     }
 
-    Stream* stream() override { return this; }
     int host() const noexcept { return host_; }
     bool idle() const noexcept { return link_ == Link::none; }
     bool connecting() const noexcept { return link_ == Link::connecting; }
@@ -67,7 +70,7 @@ public:
         fail(code);
     }
 
-    Readiness state() const override {
+    Readiness state() const {
         if (link_ == Link::none) return Readiness::writable | Readiness::hangup;
         if (link_ == Link::connecting) return Readiness::none;
         const bool ended = (finished_ && !hiding()) || read_shut_ || broken_;
@@ -80,7 +83,7 @@ public:
         return state;
     }
 
-    IoResult read(std::span<std::byte> into) override {
+    IoResult read(std::span<std::byte> into) {
         if (link_ != Link::up) return {0, link_ == Link::none ? ENOTCONN : EAGAIN};
         if (visible_ > 0 && !into.empty()) return take_in(into);
         if (hiding()) return {0, EAGAIN};
@@ -89,7 +92,7 @@ public:
         return broken_ ? IoResult{0, 0} : IoResult{0, EAGAIN};
     }
 
-    IoResult write(std::span<const std::byte> bytes) override {
+    IoResult write(std::span<const std::byte> bytes) {
         if (error_ != 0) return {0, take_error()};
         if (link_ != Link::up) return {0, link_ == Link::none ? ENOTCONN : EAGAIN};
         if (write_shut_ || broken_) return {0, EPIPE};
@@ -109,7 +112,7 @@ public:
         return {count, 0};
     }
 
-    int shutdown(Shutdown how) override {
+    int shutdown(Shutdown how) {
         if (link_ != Link::up || broken_) return ENOTCONN;
         if (how != Shutdown::write) read_shut_ = true;
         if (how != Shutdown::read && !std::exchange(write_shut_, true)) {
@@ -119,7 +122,7 @@ public:
         return 0;
     }
 
-    void close() override {
+    void close() {
         closed_ = true;
         if (link_ != Link::up || broken_) return;
         if (linger_reset || !inbox_.empty()) {
@@ -134,7 +137,7 @@ public:
         fail(ECONNRESET);
     }
 
-    void set_buffer(size_t bytes) override { buffer_ = bytes; }
+    void set_buffer(size_t bytes) { buffer_ = bytes; }
 
 private:
     enum class Link { none, connecting, up };
