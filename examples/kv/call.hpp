@@ -3,8 +3,6 @@
 // A call of a command: what its function is given, and the checks that commands share. What isn't
 // as it should be is thrown as Refused, so a command reads as if all were well.
 
-#include <fnmatch.h>
-
 #include <functional>
 #include <initializer_list>
 #include <limits>
@@ -14,11 +12,6 @@
 #include "examples/kv/resp.hpp"
 
 namespace example::kv {
-
-/// As the shell's patterns match. Redis' differ only in odd cases: it takes [z-a] for [a-z].
-inline bool matches(std::string_view pattern, const char* text) {
-    return fnmatch(std::string(pattern).c_str(), text, 0) == 0;
-}
 
 struct Settings {
     std::string password;

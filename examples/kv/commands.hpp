@@ -77,7 +77,7 @@ inline void config(Call& c) {
                                     {"tcp-backlog", std::to_string(settings.backlog)}};
     Args found;
     for (const auto& each : known) {
-        const auto asked = [&each](auto pattern) { return matches(pattern, each[0].c_str()); };
+        const auto asked = [&each](auto pattern) { return matches(pattern, each[0]); };
         if (std::none_of(c.args.begin() + 2, c.args.end(), asked)) continue;
         found.insert(found.end(), {each[0], each[1]});
     }

@@ -4,6 +4,7 @@
 // number of shards, which SCAN's cursor names: a shard may grow, but no key ever moves to another.
 // Keys that expire are also kept in the order of their time, so that expiring them is no search.
 
+#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory_resource>
@@ -119,5 +120,45 @@ private:
     std::pmr::set<std::pair<long long, const String*>> due_;
     size_t size_ = 0;
 };
+
+/// Behind the element of a pattern that is at `at`, one of ? [a-z] [^a] \\a a; 0 if it isn't c.
+inline size_t behind(std::string_view pattern, size_t at, char c) {
+    const auto take = [&] {
+        if (pattern[at] == '\\' && at + 1 < pattern.size()) ++at;
+        return pattern[at++];
+    };
+    if (at == pattern.size()) return 0;
+    if (pattern[at] == '?') return at + 1;
+    if (pattern[at] != '[') return take() == c ? at : 0;
+    const bool inverted = pattern.substr(++at).starts_with('^');
+    bool found = false;
+    for (at += inverted; at < pattern.size() && pattern[at] != ']';) {
+        const bool range = at + 2 < pattern.size() && pattern[at] != '\\' && pattern[at + 1] == '-';
+        const char low = take(), high = range ? pattern[at + 1] : low;
+        if (range) at += 2;
+        found |= std::min(low, high) <= c && c <= std::max(low, high);
+    }
+    return found != inverted ? std::min(at + 1, pattern.size()) : 0;
+}
+/// Redis' patterns: * and such elements. Only the last star is ever tried again, so the cost is at
+/// most the product of the lengths.
+inline bool matches(std::string_view pattern, std::string_view text) {
+    size_t p = 0, star = 0, retry = 0;
+    for (size_t t = 0; t < text.size();) {
+        if (p < pattern.size() && pattern[p] == '*') {
+            star = ++p;
+            retry = t;
+        } else if (const size_t next = behind(pattern, p, text[t]); next != 0) {
+            p = next;
+            ++t;
+        } else if (star != 0) {
+            p = star;
+            t = ++retry;
+        } else {
+            return false;
+        }
+    }
+    return pattern.find_first_not_of('*', p) == pattern.npos;
+}
 
 }  // namespace example::kv

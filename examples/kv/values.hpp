@@ -197,7 +197,7 @@ inline size_t collect(Call& c, size_t shard, long long count, std::string_view p
     for (; shard < Keyspace::shards && count > 0; ++shard) {
         for (const Call::Item& item : c.keys.shard(shard)) {
             --count;
-            if (!item.second.lives(c.now) || !matches(pattern, item.first.c_str())) continue;
+            if (!item.second.lives(c.now) || !matches(pattern, item.first)) continue;
             if (kind.empty() || same_word(kind, type_of(item))) found.push_back(item.first);
         }
     }

@@ -53,7 +53,7 @@ INLINE = ["", "  ", "\t", 'set k "a b"', "get k", r'set k "\n\r\t\a\b\\\"\q"', "
 # What has an order that is free, or numbers that are, on the data that FILL makes.
 FILL = ["hset h " + " ".join(f"f{i} {i}" for i in range(300)), "rpush l a b", "set s v",
         "mset " + " ".join(f"k{i} {i}" for i in range(300))]
-FREE = """hgetall h|keys *|keys k?|keys k[0-9]|keys k[^0-9]*|keys k[^5]?|keys *9*9*|keys \\k1
+FREE = """hgetall h|keys *|keys k?|keys k[0-9]|keys k[^0-9]*|keys k[^5]?|keys *9*9*|keys \\k1|keys [z-a]
 config get databases maxclients|scan 0 count 100000|scan 0 match k1* count 100000
 scan 0 type hash count 100000|hello|hello 2
 type h""".replace("\n", "|").split("|")
