@@ -13,7 +13,7 @@ int main(int argc, char** argv) {
         .password = std::string(options.text("--requirepass", "")),
         .clients_max = options.count("--maxclients", 10'000),
         .output_max = options.count("--max-output", 256 << 20),
-        .bulk_max = options.count("--max-bulk", 64 << 20),
+        .bulk_max = options.number("--max-bulk", 64 << 20, 1),
         .timeout = options.number("--timeout", 0),
         .backlog = static_cast<int>(options.number("--backlog", 511, 1, 65535))};
     const auto addresses = options.addresses(!settings.password.empty());

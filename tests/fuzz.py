@@ -31,7 +31,7 @@ PLANTED = {
     "post_queue": ("include/rondo/core/post_queue.hpp",
                    "if (!batch_.empty() || !deferred_.empty()) return false;",
                    "if (!batch_.empty()) return false;"),
-    "resp": ("examples/kv/resp.hpp", "end_ - digit >= 2 && *digit", "end_ - digit >= 1 && *digit"),
+    "resp": ("examples/kv/resp.hpp", "end_ - end >= 2 && *end", "end_ - end >= 1 && *end"),
     "timer_heap": ("include/rondo/core/timer_heap.hpp", "entry.deadline > now.ns()",
                    "entry.deadline >= now.ns()"),
 }

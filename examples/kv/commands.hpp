@@ -2,7 +2,6 @@
 #pragma once
 // The commands of connections and of the server, and what runs all commands.
 
-#include <array>
 #include <cstdio>
 
 #include "examples/kv/values.hpp"
@@ -31,10 +30,8 @@ inline void auth(Call& c) {
     c.reply.ok();
 }
 inline void hello(Call& c) {
-    long long version = 2;
-    require(c.count() == 1 || read_integer(c[1], version),
-            "ERR Protocol version is not an integer or out of range");
-    require(version == 2, "NOPROTO unsupported protocol version");
+    constexpr const char* wrong = "ERR Protocol version is not an integer or out of range";
+    require(c.count() == 1 || integer(c[1], wrong) == 2, "NOPROTO unsupported protocol version");
     const bool with_password = c.count() == 5 && c.is(2, "auth");
     if (c.count() > 2 && !with_password) refuse("ERR Syntax error in HELLO option '", c[2], "'");
     if (with_password) trust(c, c[3], c[4]);
@@ -70,7 +67,7 @@ inline void config(Call& c) {
     const Settings& settings = c.store.settings;
     const std::string known[][2] = {{"save", ""},
                                     {"appendonly", "no"},
-                                    {"databases", std::to_string(Store::databases)},
+                                    {"databases", std::to_string(c.store.spaces.size())},
                                     {"maxclients", std::to_string(settings.clients_max)},
                                     {"timeout", std::to_string(settings.timeout)},
                                     {"proto-max-bulk-len", std::to_string(settings.bulk_max)},
@@ -95,7 +92,7 @@ inline void info(Call& c) {
         store.port, (c.now - store.started) / 1000, store.connected, store.settings.clients_max,
         store.memory.used, static_cast<double>(store.memory.used) / (1 << 20), store.accepted,
         store.executed, store.expired);
-    for (size_t i = 0; i < Store::databases; ++i) {
+    for (size_t i = 0; i < store.spaces.size(); ++i) {
         const Keyspace& db = store.spaces[i];
         if (db.size() == 0) continue;
         text += print("db%zu:keys=%zu,expires=%zu,avg_ttl=0\r\n", i, db.size(), db.expiring());
@@ -120,7 +117,7 @@ inline void ping(Call& c) {
 }
 inline void select(Call& c) {
     const auto db = static_cast<size_t>(c.number(c[1]));
-    require(db < Store::databases, "ERR DB index is out of range");
+    require(db < c.store.spaces.size(), "ERR DB index is out of range");
     c.client.db = db;
     c.reply.ok();
 }
@@ -130,7 +127,6 @@ inline void quit(Call& c) {
 }
 
 struct Command {
-    uint64_t word;
     std::string_view name;
     int arity;  // with the name; negative: at least
     void (*run)(Call&);
@@ -138,20 +134,17 @@ struct Command {
 /// A name in any case as a word: none has more than eight letters.
 constexpr uint64_t folded(std::string_view name) {
     uint64_t word = 0;
+    if (name.size() > sizeof(word)) return 0;
     for (const char c : name) word = word << 8 | static_cast<unsigned char>(c | 0x20);
     return word;
 }
-constexpr Command row(std::string_view name, int arity, void run(Call&)) {
-    return {folded(name), name, arity, run};
+inline std::pair<uint64_t, Command> row(std::string_view name, int arity, void run(Call&)) {
+    return {folded(name), {name, arity, run}};
 }
-constexpr auto in_order(auto... each) {
-    std::array table{each...};
-    std::ranges::sort(table, {}, &Command::word);
-    return table;
-}
+auto table(auto... each) { return std::unordered_map<uint64_t, Command>({each...}); }
 
 // Strings, lists, hashes, keys, clients.
-inline constexpr auto commands = in_order(
+inline const auto commands = table(
     row("append", 3, append), row("decr", 2, decr), row("decrby", 3, decrby), row("get", 2, get),
     row("getset", 3, getset), row("incr", 2, incr), row("incrby", 3, incrby), row("mget", -2, mget),
     row("mset", -3, mset), row("set", -3, set), row("setex", 4, setex), row("setnx", 3, setnx),
@@ -173,7 +166,9 @@ inline void command(Call& c) {
     if (c.count() > 1 && c.is(1, "count")) return c.reply.put(commands.size());
     if (c.count() > 1) return c.reply.array(0);
     c.reply.array(commands.size());
-    for (const auto& each : commands) c.reply.list(each.name, each.arity, Args(), 0, 0, 0);
+    for (const auto& [word, each] : commands) {
+        c.reply.list(each.name, each.arity, Args(), 0, 0, 0);
+    }
 }
 
 /// Runs what clients send.
@@ -188,13 +183,12 @@ public:
     /// replies, or the client leaves. Returns how many bytes they were.
     size_t run(Client& client, std::string_view bytes, long long now) {
         if (bytes.size() < client.needed) return 0;
-        const auto bulk_max = static_cast<long long>(store.settings.bulk_max);
         size_t used = 0;
         while (used < bytes.size() && reply.size() < Reply::batch && !client.leaving) {
             const size_t before = reply.size();
             size_t size = 0;
             try {
-                size = parser_.parse(bytes.substr(used), bulk_max, client.trusted);
+                size = parser_.parse(bytes.substr(used), store.settings.bulk_max, client.trusted);
                 client.needed = size == 0 ? parser_.needed() : 0;
                 if (size == 0) break;
                 used += size;
@@ -212,15 +206,15 @@ private:
     void execute(Client& client, long long now) {
         const Args& args = parser_.args();
         ++store.executed;
-        const uint64_t word = args[0].size() <= sizeof(word) ? folded(args[0]) : 0;
-        const auto command = std::ranges::lower_bound(commands, word, {}, &Command::word);
-        if (command == commands.end() || command->word != word) return unknown(client, args);
-        Call call{store, client, args, reply, now, command->name, store.spaces[client.db]};
+        const auto at = commands.find(folded(args[0]));
+        if (at == commands.end()) return unknown(client, args);
+        const auto& [name, arity, run] = at->second;
+        Call call{store, client, args, reply, now, name, store.spaces[client.db]};
         const auto count = static_cast<int>(args.size());
-        call.require_count(command->arity < 0 ? count >= -command->arity : count == command->arity);
-        const bool open = command->run == auth || command->run == hello || command->run == quit;
-        require(client.trusted || open, "NOAUTH Authentication required.");
-        command->run(call);
+        call.require_count(arity < 0 ? count >= -arity : count == arity);
+        require(client.trusted || run == auth || run == hello || run == quit,
+                "NOAUTH Authentication required.");
+        run(call);
     }
 
     static void unknown(Client& client, const Args& args) {

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <charconv>
 #include <concepts>
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -37,10 +36,12 @@ constexpr bool same_word(std::string_view a, std::string_view b) {
 }
 
 /// As Redis reads numbers: no blanks, no plus sign, no leading zeros.
-inline bool read_integer(std::string_view text, long long& value) {
+inline long long integer(std::string_view text, const char* otherwise) {
+    long long value = 0;
     const auto [end, code] = std::from_chars(text.data(), text.data() + text.size(), value);
-    if (code != std::errc() || end != text.data() + text.size()) return false;
-    return text == "0" || text[text[0] == '-'] != '0';
+    require(code == std::errc() && end == text.data() + text.size(), otherwise);
+    require(text == "0" || text[text[0] == '-'] != '0', otherwise);
+    return value;
 }
 
 class Parser {
@@ -61,21 +62,19 @@ public:
 private:
     static constexpr size_t line_max = 64 * 1024;
 
-    // Behind the line that is a number, or nullptr if it hasn't come. Nearly all are just digits.
+    // Behind the line that is a number, or nullptr if it hasn't come. Nearly all are a few digits.
     const char* number(const char* at, long long& value, const char* big, const char* invalid) {
-        const char* const stop = end_ - at > 18 ? at + 18 : end_;
-        const char* digit = at;
-        long long sum = 0;
-        for (; digit < stop && *digit >= '0' && *digit <= '9'; ++digit) {
-            sum = sum * 10 + (*digit - '0');
+        const char* end = at;
+        for (value = 0; end < end_ && *end >= '0' && *end <= '9' && end - at < 18; ++end) {
+            value = value * 10 + (*end - '0');
         }
-        value = sum;
-        if (digit > at && *at != '0' && end_ - digit >= 2 && *digit == '\r') return digit + 2;
+        if (end_ - end >= 2 && *end == '\r' && end > at && *at != '0') return end + 2;
         const std::string_view line(at, std::find(at, end_, '\r'));
         const bool whole = line.data() + line.size() + 1 < end_;
         require(whole || line.size() < line_max, big);
-        require(!whole || read_integer(line, value), invalid);
-        return whole ? at + line.size() + 2 : nullptr;
+        if (!whole) return nullptr;
+        value = integer(line, invalid);
+        return at + line.size() + 2;
     }
 
     const char* array(long long bulk_max, bool trusted) {
@@ -147,10 +146,7 @@ public:
 
     void ok() { raw("+OK\r\n"); }
     void nil() { raw("$-1\r\n"); }
-    void raw(std::string_view reply) {
-        std::memcpy(room(reply.size()), reply.data(), reply.size());
-        size_ += reply.size();
-    }
+    void raw(std::string_view reply) { buffer_ += reply; }
     void put(std::integral auto value) { header(':', static_cast<long long>(value)); }
     void array(size_t count) { header('*', static_cast<long long>(count)); }
     void put(std::string_view text) {
@@ -172,34 +168,27 @@ public:
         raw("-" + text + "\r\n");
     }
 
-    size_t size() const { return size_; }
-    void cut(size_t size) { size_ = size; }
+    size_t size() const { return buffer_.size(); }
+    void cut(size_t size) { buffer_.resize(size); }
     /// Sends all of it. A copy of little; much is handed over.
     void send_by(auto& connection) {
-        if (size_ < batch) {
-            connection.send(std::string_view(buffer_.data(), size_));
-        } else {
-            buffer_.resize(size_);
+        if (size() < batch)
+            connection.send(std::string_view(buffer_));
+        else
             connection.send(std::exchange(buffer_, {}));
-        }
-        size_ = 0;
+        buffer_.clear();
     }
 
 private:
-    char* room(size_t bytes) {
-        if (buffer_.size() - size_ < bytes) buffer_.resize(size_ + bytes);
-        return buffer_.data() + size_;
-    }
     void header(char kind, long long value) {
-        char* const begin = room(24);
-        *begin = kind;
-        char* const end = std::to_chars(begin + 1, begin + 22, value).ptr;
-        size_ += static_cast<size_t>(end - begin);
-        raw("\r\n");
+        char text[24] = {kind};
+        char* end = std::to_chars(text + 1, std::end(text) - 2, value).ptr;
+        *end++ = '\r';
+        *end++ = '\n';
+        raw({text, end});
     }
 
-    std::string buffer_;  // as long as it has been; size_ of it are replies
-    size_t size_ = 0;
+    std::string buffer_;
 };
 
 }  // namespace example::kv

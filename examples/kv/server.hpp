@@ -4,8 +4,6 @@
 // timer expires keys ten times a second; the library closes idle clients, stops reading from those
 // that don't read their replies, and bounds what a half-sent command may hold.
 
-#include <chrono>
-
 #include <rondo/rondo.hpp>
 
 #include "examples/kv/commands.hpp"
@@ -48,7 +46,7 @@ private:
     static rondo::ConnectionOptions limits(const Settings& settings) {
         const auto timeout = rondo::Duration::seconds(settings.timeout);
         return {.unsent_max = settings.output_max,
-                .unconsumed_max = settings.bulk_max + (16 << 20),
+                .unconsumed_max = static_cast<size_t>(settings.bulk_max) + (16 << 20),
                 .idle_timeout = settings.timeout != 0 ? timeout : rondo::never};
     }
 
@@ -57,8 +55,7 @@ private:
 
     void opened(Connection& connection) {
         Store& store = kv_.store;
-        Client& client = connection.state();
-        client = {
+        connection.state() = {
             .id = ++store.accepted, .since = now(), .trusted = store.settings.password.empty()};
         if (++store.connected <= store.settings.clients_max) return;
         connection.send("-ERR max number of clients reached\r\n");

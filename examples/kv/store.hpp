@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
-// The dictionary: standard containers with an allocator that counts. It is cut by hash into a fixed
-// number of shards, which SCAN's cursor names: a shard may grow, but no key ever moves to another.
-// Keys that expire are also kept in the order of their time, so that expiring them is no search.
+// What is stored, and what is known of clients. A dictionary is standard containers with an
+// allocator that counts, cut by hash into shards, which SCAN's cursor names: a shard may grow, but
+// no key ever moves to another. Keys that expire are also kept in the order of their time, so that
+// expiring them is no search.
 
 #include <algorithm>
 #include <deque>
@@ -11,6 +12,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -34,9 +36,14 @@ private:
     bool do_is_equal(const memory_resource& that) const noexcept override { return this == &that; }
 };
 
+/// A key with its hash, which names a shard and then a bucket.
+struct Hashed : std::string_view {
+    size_t hash;
+    Hashed(const auto& key) : std::string_view(key), hash(std::hash<std::string_view>()(*this)) {}
+};
 struct KeyHash {
     using is_transparent = void;  // a view is looked up without a copy
-    size_t operator()(std::string_view key) const { return std::hash<std::string_view>()(key); }
+    size_t operator()(const Hashed& key) const { return key.hash; }
 };
 
 template <class T>
@@ -52,15 +59,14 @@ using Value = std::variant<String, List, Hash>;
 struct Entry {
     Value value;
     long long expires = never;  // in ms on the loop's clock
-
-    explicit Entry(Value of) : value(std::move(of)) {}
     bool lives(long long now) const { return expires == never || expires > now; }
 };
+
+using Item = std::pair<const String, Entry>;
 
 /// One database.
 class Keyspace {
 public:
-    using Item = std::pair<const String, Entry>;
     static constexpr size_t shards = 512;
 
     explicit Keyspace(Counter& memory) : due_(&memory) {
@@ -72,20 +78,18 @@ public:
     size_t expiring() const { return due_.size(); }
 
     /// nullptr if it isn't there, or has expired by `now`.
-    Item* find(std::string_view key, long long now) {
+    Item* find(const Hashed& key, long long now) {
         auto& shard = shard_of(key);
         const auto at = shard.find(key);
-        if (at == shard.end()) return nullptr;
-        if (at->second.lives(now)) return &*at;
-        erase(key);
-        return nullptr;
+        if (at == shard.end() || (!at->second.lives(now) && erase(key))) return nullptr;
+        return &*at;
     }
     /// A key that isn't there yet.
-    Item& insert(std::string_view key, Value value) {
+    Item& insert(const Hashed& key, Value value) {
         ++size_;
-        return *shard_of(key).try_emplace(String(key, memory()), std::move(value)).first;
+        return *shard_of(key).try_emplace(String(key, memory()), Entry{std::move(value)}).first;
     }
-    bool erase(std::string_view key) {
+    bool erase(const Hashed& key) {
         auto& shard = shard_of(key);
         const auto at = shard.find(key);
         if (at == shard.end()) return false;
@@ -94,12 +98,14 @@ public:
         --size_;
         return true;
     }
-    void expire(Item& item, long long when) {
+    /// Returns whether that is another time than before.
+    bool expire(Item& item, long long when) {
         long long& expires = item.second.expires;
-        if (expires == when) return;
+        if (expires == when) return false;
         if (expires != never) due_.erase({expires, &item.first});
         expires = when;
         if (when != never) due_.insert({when, &item.first});
+        return true;
     }
     /// Erases at most `most` keys whose time has come, and tells how many.
     size_t expire_due(long long now, size_t most) {
@@ -114,51 +120,42 @@ public:
 
 private:
     // The map uses the hash modulo a prime, so the upper bits are as good as any.
-    Map<Entry>& shard_of(std::string_view key) { return shards_[(KeyHash()(key) >> 32) % shards]; }
+    Map<Entry>& shard_of(const Hashed& key) { return shards_[(key.hash >> 32) % shards]; }
 
     std::vector<Map<Entry>> shards_;
     std::pmr::set<std::pair<long long, const String*>> due_;
     size_t size_ = 0;
 };
 
-/// Behind the element of a pattern that is at `at`, one of ? [a-z] [^a] \\a a; 0 if it isn't c.
-inline size_t behind(std::string_view pattern, size_t at, char c) {
-    const auto take = [&] {
-        if (pattern[at] == '\\' && at + 1 < pattern.size()) ++at;
-        return pattern[at++];
-    };
-    if (at == pattern.size()) return 0;
-    if (pattern[at] == '?') return at + 1;
-    if (pattern[at] != '[') return take() == c ? at : 0;
-    const bool inverted = pattern.substr(++at).starts_with('^');
-    bool found = false;
-    for (at += inverted; at < pattern.size() && pattern[at] != ']';) {
-        const bool range = at + 2 < pattern.size() && pattern[at] != '\\' && pattern[at + 1] == '-';
-        const char low = take(), high = range ? pattern[at + 1] : low;
-        if (range) at += 2;
-        found |= std::min(low, high) <= c && c <= std::max(low, high);
+struct Settings {
+    std::string password;
+    size_t clients_max, output_max;
+    long bulk_max, timeout;  // bytes; seconds, 0: none
+    int backlog;
+};
+
+/// What is known of a client besides its connection.
+struct Client {
+    size_t id = 0, db = 0, needed = 0;  // bytes that must have come before parsing makes sense
+    long long since = 0;
+    bool trusted = false, leaving = false;
+    std::string name{};
+};
+
+/// What all clients share. Times are in ms.
+struct Store {
+    const Settings settings;
+    Counter memory;
+    std::vector<Keyspace> spaces;
+    std::tuple<String, List, Hash> nothing;  // always empty; see Call::peek
+    size_t accepted = 0, connected = 0, executed = 0, expired = 0, port = 0;
+    long long started = 0;
+    std::function<std::string()> client_list;
+    std::function<void()> shut_down;
+
+    explicit Store(Settings with) : settings(std::move(with)) {
+        while (spaces.size() < 16) spaces.emplace_back(memory);
     }
-    return found != inverted ? std::min(at + 1, pattern.size()) : 0;
-}
-/// Redis' patterns: * and such elements. Only the last star is ever tried again, so the cost is at
-/// most the product of the lengths.
-inline bool matches(std::string_view pattern, std::string_view text) {
-    size_t p = 0, star = 0, retry = 0;
-    for (size_t t = 0; t < text.size();) {
-        if (p < pattern.size() && pattern[p] == '*') {
-            star = ++p;
-            retry = t;
-        } else if (const size_t next = behind(pattern, p, text[t]); next != 0) {
-            p = next;
-            ++t;
-        } else if (star != 0) {
-            p = star;
-            t = ++retry;
-        } else {
-            return false;
-        }
-    }
-    return pattern.find_first_not_of('*', p) == pattern.npos;
-}
+};
 
 }  // namespace example::kv
