@@ -10199,7 +10199,8 @@ bool Connection<Loop, State, T>::wants_read() const noexcept {
 }
 
 // A read that fills less than it was given has emptied a socket, and the next bytes are a new edge
-// (epoll(7), question 9). Not so if the end was told of together with the bytes.
+// (epoll(7), question 9). Not so if the end was told of together with the bytes, and one that can't
+// write any more isn't left waiting: it is read until there is nothing.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::read_in() {
     for (int i = 0; wants_read() && any(can_, transport_.read_needs()); ++i) {
@@ -10215,7 +10216,7 @@ void Connection<Loop, State, T>::read_in() {
         }
         if (!got) return die(got.code, "read");
         if (got.bytes == 0) return read_ended();
-        if (T::short_reads_drain && got.bytes < buffer.size() && !told_end_) {
+        if (T::short_reads_drain && got.bytes < buffer.size() && !told_end_ && broken_ == 0) {
             can_ &= ~Interest::read;
         }
         counters_.received += got.bytes;
@@ -10554,7 +10555,8 @@ void Connection<Loop, State, T>::broken(int code) {
     group_.enlist(*this);
 }
 
-// What isn't a socket can't be closed by half: its peer is told by the end.
+// What isn't a socket can't be closed by half: its peer is told by the end. A socket that fails
+// here was reset (ENOTCONN), or is broken in another way.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::finish_writing() {
     if (write_ended_ || dead_) return;
@@ -10564,6 +10566,7 @@ void Connection<Loop, State, T>::finish_writing() {
         return;
     }
     write_ended_ = true;
+    if (!done && done.code != ENOTSOCK) return broken(done.code);
     if (read_ended_ || !done) die(0, "close");
 }
 

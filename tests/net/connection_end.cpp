@@ -433,3 +433,23 @@ TEST_CASE("a write timeout counts while bytes wait and none leave", "[connection
     CHECK(rig.reason == ETIMEDOUT);
     CHECK(loop.poller().now() == start + Duration(116s));
 }
+
+namespace {
+
+/// Can't tell that no more will come.
+struct Unfinished : Plain {
+    static IoResult finish(auto&, int) noexcept { return {0, ENOTCONN}; }
+};
+
+}  // namespace
+
+KERNEL_CASE("a half-close that fails is told, behind what the peer has sent", "[connection_end]") {
+    StreamRig<TestType, NoState, Unfinished> it;
+    auto& connection = it.open();
+    it.peer_sends("last words");
+    connection.end();
+    it.turns();
+    REQUIRE(it.heard == "last words");
+    REQUIRE(it.closed == 1);
+    REQUIRE(it.reason == ENOTCONN);
+}

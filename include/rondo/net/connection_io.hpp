@@ -145,7 +145,8 @@ bool Connection<Loop, State, T>::wants_read() const noexcept {
 }
 
 // A read that fills less than it was given has emptied a socket, and the next bytes are a new edge
-// (epoll(7), question 9). Not so if the end was told of together with the bytes.
+// (epoll(7), question 9). Not so if the end was told of together with the bytes, and one that can't
+// write any more isn't left waiting: it is read until there is nothing.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::read_in() {
     for (int i = 0; wants_read() && any(can_, transport_.read_needs()); ++i) {
@@ -161,7 +162,7 @@ void Connection<Loop, State, T>::read_in() {
         }
         if (!got) return die(got.code, "read");
         if (got.bytes == 0) return read_ended();
-        if (T::short_reads_drain && got.bytes < buffer.size() && !told_end_) {
+        if (T::short_reads_drain && got.bytes < buffer.size() && !told_end_ && broken_ == 0) {
             can_ &= ~Interest::read;
         }
         counters_.received += got.bytes;

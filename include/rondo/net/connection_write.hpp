@@ -176,7 +176,8 @@ void Connection<Loop, State, T>::broken(int code) {
     group_.enlist(*this);
 }
 
-// What isn't a socket can't be closed by half: its peer is told by the end.
+// What isn't a socket can't be closed by half: its peer is told by the end. A socket that fails
+// here was reset (ENOTCONN), or is broken in another way.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::finish_writing() {
     if (write_ended_ || dead_) return;
@@ -186,6 +187,7 @@ void Connection<Loop, State, T>::finish_writing() {
         return;
     }
     write_ended_ = true;
+    if (!done && done.code != ENOTSOCK) return broken(done.code);
     if (read_ended_ || !done) die(0, "close");
 }
 
