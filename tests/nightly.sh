@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: BSL-1.0
 # What takes too long for the gate: every mutation, the linter's deep checks, a short run of the
-# benchmarks, and the whole suite by the default compiler, against the single header, by every other
-# compiler that is installed, and again and again in random order under the sanitizers. `--smoke`,
-# which the gate runs, does a little of it after the gate's own builds.
+# benchmarks, longer ones of the fuzzers and the soak, coverage, and the whole suite by the default
+# compiler, against the single header, by every other compiler that is installed, and again and
+# again in random order under the sanitizers. `--smoke`, which the gate runs, does a little of it
+# after the gate's own builds.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 exec </dev/null
@@ -55,6 +56,8 @@ bash tests/lint.sh --deep
 bash bench/run.sh --smoke
 python3 tests/fuzz.py --planted
 python3 tests/fuzz.py --seconds 120
+bash tests/soak.sh --minutes 20
+bash tests/coverage.sh
 suite full full
 suite single-all full -DRONDO_TEST_SINGLE_HEADER=ON -DRONDO_BUILD_BENCH=OFF
 for compiler in /usr/bin/clang++-* /usr/bin/g++-*; do
