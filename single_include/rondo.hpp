@@ -8739,10 +8739,10 @@ namespace rondo::inline RONDO_ABI {
 ///
 /// Lifetime: Watch, Timer and Hook must be gone before it (asserted); a Remote may outlive it. Its
 /// end runs no handler, destroys what handlers capture, and leaves the user's descriptors open.
-/// Threads: every function belongs to the thread that runs the loop (asserted), but for post, stop
-/// and what a Remote does. Before the first run it may be set up by any one thread. Errors: what
-/// the system refuses comes back from the call and changes nothing. A handler's exception leaves
-/// run(), and run() may be called again.
+/// Threads: every function belongs to the thread that runs the loop (asserted), but for post, stop,
+/// remote and what a Remote does. Before the first run it may be set up by any one thread.
+/// Errors: what the system refuses comes back from the call and changes nothing. A handler's
+/// exception leaves run(), and run() may be called again.
 template <Poller P, LoopObserver Observer = NoObserver, Memory M = Malloc>
 class EventLoop {
 public:
@@ -9471,6 +9471,8 @@ struct ConnectionOptions {
     /// never reads. 0: no limit. Whatever ends a connection with unsent bytes resets it.
     size_t unsent_max = 0;
     /// A connection whose handler leaves more bytes than this unconsumed is ended with EMSGSIZE.
+    /// That counts what it leaves because it paused: at least the longest message and one read of
+    /// the loop's buffer, 256 KiB.
     size_t unconsumed_max = 1024 * 1024;
 
     Duration idle_timeout = never;                  ///< nothing moved in either direction
@@ -9588,7 +9590,7 @@ namespace rondo::inline RONDO_ABI {
 template <class Loop, class State = NoState, class T = Plain>
 class Connections;
 
-/// Neither copied nor moved; made by Connections::adopt, a Server or a Connector.
+/// Neither copied nor moved; made by Connections::adopt or a Server.
 ///
 /// Lifetime: until on_close has returned. Keep its handle(), not its address; a handler may use the
 /// one that it is given, also after it has closed it. Threads: loop thread.
@@ -9840,8 +9842,9 @@ public:
     /// Makes a connection of a stream that is open already: a socket, a pipe, a terminal. It must
     /// be non-blocking. on_open runs before this returns; if it has ended it, the handle finds
     /// nothing.
-    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's. An
-    /// exception of on_open passes through; the connection is there all the same.
+    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's, as it
+    /// is if State's constructor throws. An exception of on_open passes through; the connection is
+    /// there all the same.
     Result<ConnectionHandle> adopt(int fd, const T& transport = T()) {
         return add(fd, transport, false);
     }
@@ -9966,7 +9969,19 @@ template <class Loop, class State, class T>
 Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& transport,
                                                           bool counted) {
     if (handler_lost_ || !ready_to_serve()) return Error::on_fd(ENOMEM, "adopt", fd);
+    // If State's constructor throws, nobody else sees to a descriptor that was just accepted.
+    struct Unowned {
+        Connections& self;
+        int fd;
+        bool counted;
+        ~Unowned() {
+            if (!counted) return;
+            self.loop_.sockets().close(fd);
+            self.gone_(self.gone_context_, true);
+        }
+    } unowned{*this, fd, counted};
     const SlabKey key = slab_.insert(*this, fd, transport);
+    unowned.counted = false;
     if (!key) return Error::on_fd(ENOMEM, "adopt", fd);
     Connection& connection = *slab_.find(key);
     connection.key_ = key;
@@ -10040,11 +10055,11 @@ void Connections<Loop, State, T>::bury(Connection& connection) {
         Connections& self;
         Connection& connection;
         ~End() {
-            --self.running_;
             self.unlist(connection);
             const bool counted = connection.counted_;
             self.slab_.erase(connection.key_);
             if (self.gone_ != nullptr) self.gone_(self.gone_context_, counted);
+            --self.running_;
         }
     } const end{*this, connection};
     ++running_;
@@ -10200,10 +10215,11 @@ bool Connection<Loop, State, T>::wants_read() const noexcept {
 
 // A read that fills less than it was given has emptied a socket, and the next bytes are a new edge
 // (epoll(7), question 9). Not so if the end was told of together with the bytes, and one that can't
-// write any more isn't left waiting: it is read until there is nothing.
+// write any more isn't left waiting: it is read until there is nothing. What on_data has left and
+// is to be shown again comes before the next read, which may be the end.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::read_in() {
-    for (int i = 0; wants_read() && any(can_, transport_.read_needs()); ++i) {
+    for (int i = 0; wants_read() && !show_again_ && any(can_, transport_.read_needs()); ++i) {
         if (i == reads_per_turn) return group_.enlist(*this);
         const typename detail::Scratch<M>::Lease lease(loop().scratch());
         const auto buffer = lease.span();
@@ -10361,7 +10377,8 @@ void Connection<Loop, State, T>::set_timer() {
         return;
     }
     timer_ = loop().at(at, [this] { expired(); });
-    if (!timer_) die(ENOMEM, "timer");
+    if (!timer_) return die(ENOMEM, "timer");
+    loop().background(timer_, true);  // the descriptor keeps run() going, or doesn't
 }
 
 template <class Loop, class State, class T>
@@ -10552,21 +10569,25 @@ void Connection<Loop, State, T>::broken(int code) {
     broken_ = code;
     if (paused_ || read_ended_ || closing_) return die(code, "write");
     can_ |= Interest::read;
+    show_what_is_left();
     group_.enlist(*this);
 }
 
 // What isn't a socket can't be closed by half: its peer is told by the end. A socket that fails
-// here was reset (ENOTCONN), or is broken in another way.
+// here was reset (ENOTCONN, and the socket may know why), or is broken in another way.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::finish_writing() {
-    if (write_ended_ || dead_) return;
+    if (write_ended_ || dead_ || broken_ != 0) return;
     const IoResult done = transport_.finish(sockets(), fd_);
     if (done.would_block()) {
         can_ &= ~transport_.write_needs();
         return;
     }
     write_ended_ = true;
-    if (!done && done.code != ENOTSOCK) return broken(done.code);
+    if (!done && done.code != ENOTSOCK) {
+        const int why = done.code == ENOTCONN ? sockets().error(fd_) : 0;
+        return broken(why != 0 ? why : done.code);
+    }
     if (read_ended_ || !done) die(0, "close");
 }
 
@@ -10590,7 +10611,9 @@ void Connection<Loop, State, T>::finish_writing() {
 
 namespace rondo::inline RONDO_ABI {
 
-/// How a Connector tries.
+/// How a Connector tries. Rounds try the addresses that connect() was given, and each connect()
+/// begins with the shortest pause: who reconnects when a connection has ended sees to a pause, and
+/// resolves the name again.
 struct ConnectorOptions {
     Duration timeout = Duration::seconds(30);        ///< for everything, further rounds included
     Duration stagger = Duration::milliseconds(250);  ///< then the next address is tried beside
@@ -11303,7 +11326,7 @@ private:
 // It refuses to cache, to merge lookups of one name, and to sort: the system does that, and its
 // configuration is the user's. A lookup that has begun can't be interrupted: after a cancel or at
 // its timeout its answer is dropped, and its worker is busy until the system gives up: with a
-// single worker the other lookups wait behind it.
+// single worker the other lookups wait behind it, and so do run() and the end of the pool.
 
 #include <errno.h>
 #include <stdint.h>
@@ -11483,8 +11506,9 @@ Result<ResolveId> Resolver<Loop, Executor>::resolve(std::string_view name, uint1
     lookup.timed_out = Error(ETIMEDOUT, "resolve", name);
     lookup.numeric = detail::numeric_endpoint(name, port);
     if (const int code = begin(key, name, port, options); code != 0) {
-        cancel({key});
-        return Error(code, "resolve", name);
+        const Error refused(code, "resolve", name);
+        cancel({key});  // the handler may own the name
+        return refused;
     }
     return ResolveId{key};
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 // All of rondo from config to net, sorted by layer. It holds nothing but includes; a program that
-// minds its compile time includes what it uses. Threads, the simulated world, coroutines and the ae
-// interface are included by name.
+// minds its compile time includes what it uses. Threads and the simulated world are included by
+// name.
 
 #include <rondo/backend/default_poller.hpp>
 #include <rondo/backend/epoll_poller.hpp>

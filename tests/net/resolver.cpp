@@ -157,6 +157,10 @@ TEST_CASE("what can't be a name is refused at the call", "[resolver]") {
     names.executor.refusing = true;
     const auto busy = names.ask("example.org");
     CHECK(busy.error() == EAGAIN);
+    auto request = std::make_unique<std::string>("a name that its handler owns, on the heap");
+    const std::string_view name = *request;
+    const auto owned = names.resolver->resolve(name, 80, [request = std::move(request)](auto) {});
+    CHECK(owned.error().object() == "a name that its handler owns, on the heap");
     CHECK(busy.error().object() == "example.org");
     names.executor.finish();
     names.turns();

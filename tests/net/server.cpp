@@ -194,3 +194,32 @@ KERNEL_CASE("a connection knows its peer until it has ended", "[server]") {
     });
     while (site.closed < 1) site.rig.loop.run_once();
 }
+
+namespace {
+
+// Can't be made, the first time.
+struct Fragile {
+    Fragile() {
+        if (attempts++ == 0) throw Thrown();
+    }
+    static inline int attempts = 0;
+};
+
+}  // namespace
+
+KERNEL_CASE("a state that can't be made costs its client, and nobody else", "[server]") {
+    Rig<TestType> rig;
+    Fragile::attempts = 0;
+    Server<EventLoop<TestType>, Fragile> server(rig.loop);
+    server.listen(Endpoint::ipv4_loopback(0)).value();
+    const Endpoint at = server.local().value();
+    const int first = rig.own(rig.loop.sockets().connect_to(at, {}).value());
+    CHECK_THROWS_AS(rig.loop.run_once(), Thrown);
+    CHECK(server.empty());
+    CHECK(server.listener().open_connections() == 0);
+    std::byte byte;
+    CHECK_FALSE(rig.loop.sockets().read(first, {&byte, 1}).would_block());  // it has been closed
+    rig.own(rig.loop.sockets().connect_to(at, {}).value());
+    rig.loop.run_once();
+    CHECK(server.size() == 1);
+}

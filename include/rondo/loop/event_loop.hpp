@@ -40,10 +40,10 @@ namespace rondo::inline RONDO_ABI {
 ///
 /// Lifetime: Watch, Timer and Hook must be gone before it (asserted); a Remote may outlive it. Its
 /// end runs no handler, destroys what handlers capture, and leaves the user's descriptors open.
-/// Threads: every function belongs to the thread that runs the loop (asserted), but for post, stop
-/// and what a Remote does. Before the first run it may be set up by any one thread. Errors: what
-/// the system refuses comes back from the call and changes nothing. A handler's exception leaves
-/// run(), and run() may be called again.
+/// Threads: every function belongs to the thread that runs the loop (asserted), but for post, stop,
+/// remote and what a Remote does. Before the first run it may be set up by any one thread.
+/// Errors: what the system refuses comes back from the call and changes nothing. A handler's
+/// exception leaves run(), and run() may be called again.
 template <Poller P, LoopObserver Observer = NoObserver, Memory M = Malloc>
 class EventLoop {
 public:

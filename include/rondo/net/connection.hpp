@@ -33,7 +33,7 @@ namespace rondo::inline RONDO_ABI {
 template <class Loop, class State = NoState, class T = Plain>
 class Connections;
 
-/// Neither copied nor moved; made by Connections::adopt, a Server or a Connector.
+/// Neither copied nor moved; made by Connections::adopt or a Server.
 ///
 /// Lifetime: until on_close has returned. Keep its handle(), not its address; a handler may use the
 /// one that it is given, also after it has closed it. Threads: loop thread.

@@ -146,10 +146,11 @@ bool Connection<Loop, State, T>::wants_read() const noexcept {
 
 // A read that fills less than it was given has emptied a socket, and the next bytes are a new edge
 // (epoll(7), question 9). Not so if the end was told of together with the bytes, and one that can't
-// write any more isn't left waiting: it is read until there is nothing.
+// write any more isn't left waiting: it is read until there is nothing. What on_data has left and
+// is to be shown again comes before the next read, which may be the end.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::read_in() {
-    for (int i = 0; wants_read() && any(can_, transport_.read_needs()); ++i) {
+    for (int i = 0; wants_read() && !show_again_ && any(can_, transport_.read_needs()); ++i) {
         if (i == reads_per_turn) return group_.enlist(*this);
         const typename detail::Scratch<M>::Lease lease(loop().scratch());
         const auto buffer = lease.span();
@@ -307,7 +308,8 @@ void Connection<Loop, State, T>::set_timer() {
         return;
     }
     timer_ = loop().at(at, [this] { expired(); });
-    if (!timer_) die(ENOMEM, "timer");
+    if (!timer_) return die(ENOMEM, "timer");
+    loop().background(timer_, true);  // the descriptor keeps run() going, or doesn't
 }
 
 template <class Loop, class State, class T>

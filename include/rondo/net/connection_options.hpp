@@ -20,6 +20,8 @@ struct ConnectionOptions {
     /// never reads. 0: no limit. Whatever ends a connection with unsent bytes resets it.
     size_t unsent_max = 0;
     /// A connection whose handler leaves more bytes than this unconsumed is ended with EMSGSIZE.
+    /// That counts what it leaves because it paused: at least the longest message and one read of
+    /// the loop's buffer, 256 KiB.
     size_t unconsumed_max = 1024 * 1024;
 
     Duration idle_timeout = never;                  ///< nothing moved in either direction

@@ -173,21 +173,25 @@ void Connection<Loop, State, T>::broken(int code) {
     broken_ = code;
     if (paused_ || read_ended_ || closing_) return die(code, "write");
     can_ |= Interest::read;
+    show_what_is_left();
     group_.enlist(*this);
 }
 
 // What isn't a socket can't be closed by half: its peer is told by the end. A socket that fails
-// here was reset (ENOTCONN), or is broken in another way.
+// here was reset (ENOTCONN, and the socket may know why), or is broken in another way.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::finish_writing() {
-    if (write_ended_ || dead_) return;
+    if (write_ended_ || dead_ || broken_ != 0) return;
     const IoResult done = transport_.finish(sockets(), fd_);
     if (done.would_block()) {
         can_ &= ~transport_.write_needs();
         return;
     }
     write_ended_ = true;
-    if (!done && done.code != ENOTSOCK) return broken(done.code);
+    if (!done && done.code != ENOTSOCK) {
+        const int why = done.code == ENOTCONN ? sockets().error(fd_) : 0;
+        return broken(why != 0 ? why : done.code);
+    }
     if (read_ended_ || !done) die(0, "close");
 }
 

@@ -80,8 +80,9 @@ public:
     /// Makes a connection of a stream that is open already: a socket, a pipe, a terminal. It must
     /// be non-blocking. on_open runs before this returns; if it has ended it, the handle finds
     /// nothing.
-    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's. An
-    /// exception of on_open passes through; the connection is there all the same.
+    /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's, as it
+    /// is if State's constructor throws. An exception of on_open passes through; the connection is
+    /// there all the same.
     Result<ConnectionHandle> adopt(int fd, const T& transport = T()) {
         return add(fd, transport, false);
     }
@@ -206,7 +207,19 @@ template <class Loop, class State, class T>
 Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& transport,
                                                           bool counted) {
     if (handler_lost_ || !ready_to_serve()) return Error::on_fd(ENOMEM, "adopt", fd);
+    // If State's constructor throws, nobody else sees to a descriptor that was just accepted.
+    struct Unowned {
+        Connections& self;
+        int fd;
+        bool counted;
+        ~Unowned() {
+            if (!counted) return;
+            self.loop_.sockets().close(fd);
+            self.gone_(self.gone_context_, true);
+        }
+    } unowned{*this, fd, counted};
     const SlabKey key = slab_.insert(*this, fd, transport);
+    unowned.counted = false;
     if (!key) return Error::on_fd(ENOMEM, "adopt", fd);
     Connection& connection = *slab_.find(key);
     connection.key_ = key;
@@ -280,11 +293,11 @@ void Connections<Loop, State, T>::bury(Connection& connection) {
         Connections& self;
         Connection& connection;
         ~End() {
-            --self.running_;
             self.unlist(connection);
             const bool counted = connection.counted_;
             self.slab_.erase(connection.key_);
             if (self.gone_ != nullptr) self.gone_(self.gone_context_, counted);
+            --self.running_;
         }
     } const end{*this, connection};
     ++running_;

@@ -19,7 +19,9 @@
 
 namespace rondo::inline RONDO_ABI {
 
-/// How a Connector tries.
+/// How a Connector tries. Rounds try the addresses that connect() was given, and each connect()
+/// begins with the shortest pause: who reconnects when a connection has ended sees to a pause, and
+/// resolves the name again.
 struct ConnectorOptions {
     Duration timeout = Duration::seconds(30);        ///< for everything, further rounds included
     Duration stagger = Duration::milliseconds(250);  ///< then the next address is tried beside

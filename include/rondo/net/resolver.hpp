@@ -7,7 +7,7 @@
 // It refuses to cache, to merge lookups of one name, and to sort: the system does that, and its
 // configuration is the user's. A lookup that has begun can't be interrupted: after a cancel or at
 // its timeout its answer is dropped, and its worker is busy until the system gives up: with a
-// single worker the other lookups wait behind it.
+// single worker the other lookups wait behind it, and so do run() and the end of the pool.
 
 #include <errno.h>
 #include <stdint.h>
@@ -190,8 +190,9 @@ Result<ResolveId> Resolver<Loop, Executor>::resolve(std::string_view name, uint1
     lookup.timed_out = Error(ETIMEDOUT, "resolve", name);
     lookup.numeric = detail::numeric_endpoint(name, port);
     if (const int code = begin(key, name, port, options); code != 0) {
-        cancel({key});
-        return Error(code, "resolve", name);
+        const Error refused(code, "resolve", name);
+        cancel({key});  // the handler may own the name
+        return refused;
     }
     return ResolveId{key};
 }

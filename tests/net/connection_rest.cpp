@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSL-1.0
+// Connections in corners: bytes that on_data has left when the end comes, a peer that resets before
+// a half-close, timers of what is in the background.
+
+#include <string>
+#include <string_view>
+
+#include <rondo/backend/default_poller.hpp>
+#include <rondo/net/connections.hpp>
+#include <rondo/net/framing.hpp>
+
+#include "net/connection_rig.hpp"
+
+using namespace rondo;
+using namespace rondo::test;
+
+KERNEL_CASE("what on_data has left is shown before the end, if it has paused and resumed",
+            "[connection]") {
+    StreamRig<TestType> it;
+    std::string heard;
+    it.group.on_data([&](auto& connection, std::span<const std::byte> bytes) -> size_t {
+        const std::string text = text_of(bytes);
+        const size_t end = text.find('\n');
+        if (end == text.npos) return 0;
+        heard += text.substr(0, end) + ";";
+        connection.pause();
+        connection.resume();
+        return end + 1;
+    });
+    it.open();
+    it.peer_sends("a\nb\nc\n");
+    it.peer_finishes();
+    it.turns(20);
+    CHECK(heard == "a;b;c;");
+    CHECK(it.closed == 1);
+    CHECK(it.reason == 0);
+}
+
+KERNEL_CASE("what on_data has left is shown although nobody hears the replies any more",
+            "[connection]") {
+    StreamRig<TestType> it({.high_water = 1000, .low_water = 100});
+    int messages = 0;
+    it.group.on_data(delimited("\n", [&](auto& connection, std::string_view) {
+        ++messages;
+        connection.send(std::string(1'000'000, 'x'));
+    }));
+    it.open();
+    it.peer_sends("a\nb\nc\n");
+    it.turns(5);
+    CHECK(messages == 1);
+    it.rig.close(it.peer);
+    it.turns(20);
+    CHECK(messages == 3);
+    CHECK(it.closed == 1);
+}
+
+KERNEL_CASE("the timers of a connection in the background don't keep the loop going",
+            "[connection]") {
+    StreamRig<TestType> it({.idle_timeout = Duration::seconds(3600)});
+    it.open().set_background(true);
+    CHECK(it.rig.loop.run() == 0);
+    CHECK(it.closed == 0);
+}
+
+TEST_CASE("a reset is told as one, also if it is noticed by a half-close", "[kernel]") {
+    StreamRig<DefaultPoller> it;
+    auto& sockets = it.rig.loop.sockets();
+    const int listener = it.rig.own(sockets.listen_on(Endpoint::ipv4_loopback(0), {}).value());
+    const Endpoint at = sockets.local(listener).value();
+    const int fd = sockets.connect_to(at, {}).value();
+    const int peer = sockets.accept(listener).value().fd;
+    auto& connection = *it.group.find(it.group.adopt(fd).value());
+    it.turns();
+    sockets.set_linger_reset(peer, true).value();
+    sockets.close(peer);
+    connection.close();
+    it.turns(20);
+    CHECK(it.closed == 1);
+    CHECK(it.reason == ECONNRESET);
+}
