@@ -7,16 +7,18 @@
 
 int main(int argc, char** argv) {
     example::Options options(argc, argv,
-                             "[--port N] [--poller NAME] [--root DIR] [--threads N] [--jobs N]");
+                             "[--port N] [--poller NAME] [--root DIR] [--threads N] [--jobs N] "
+                             "[--grace-ms N]");
     const auto at = options.port();
     const auto root = options.text("--root", ".");
     const auto threads = options.count("--threads", 4);
     const auto jobs = options.count("--jobs", 1024);
+    const auto grace = rondo::Duration::milliseconds(options.number("--grace-ms", 1000));
     std::error_code failed;
     if (!std::filesystem::is_directory(root, failed))
         return example::report({ENOTDIR, "hash_files", root});
     return example::with_loop(options, [&](auto& loop) {
-        example::HashServer server(loop, root, threads, jobs);
+        example::HashServer server(loop, root, {threads, jobs, grace});
         return example::serve(loop, server, {at});
     });
 }

@@ -8,7 +8,6 @@
 
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
@@ -57,19 +56,30 @@ inline std::string hash_file(const std::filesystem::path& root, const std::strin
     return hash_of(in);
 }
 
+struct HashLimits {
+    size_t threads, jobs;
+    rondo::Duration grace;  // after stop(), for hashes under way
+};
+
 template <class Loop>
 class HashServer {
 public:
-    HashServer(Loop& loop, std::string_view root, size_t threads, size_t jobs_max)
+    HashServer(Loop& loop, std::string_view root, const HashLimits& limits)
         : root_(std::filesystem::canonical(root)),
-          server_(loop, {.unconsumed_max = 8192}),
-          pool_(loop, {threads, jobs_max}) {
+          grace_(limits.grace),
+          server_(loop, {.unsent_max = 4 << 20}),
+          deadline_(loop.timer()),
+          pool_(loop, {limits.threads, limits.jobs}) {
         server_.on_data([this](Connection& client, std::span<const std::byte> bytes) {
             return read({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, client);
         });
         server_.on_end([](Connection& client) {  // what it has asked for is still answered
             client.state().finished = true;
             close_if_done(client);
+        });
+        server_.on_drain([](Connection& client) {
+            client.resume();
+            if (client.unconsumed() == 0) close_if_done(client);
         });
         pool_.on_space([this] {
             for (const auto handle : std::exchange(waiting_, {})) {
@@ -80,7 +90,18 @@ public:
 
     auto listen(const rondo::Endpoint& at) { return server_.listen(at); }
     auto local() { return server_.local().value(); }
-    void stop() { server_.drain(std::chrono::seconds(1)); }
+    /// Nobody may ask any more; what was asked is answered, if it is ready in time.
+    void stop() {
+        stopping_ = true;
+        server_.stop_listening();
+        server_.for_each([](Connection& client) {
+            client.state().finished = true;
+            client.resume();
+            close_if_done(client);
+        });
+        deadline_.after(grace_, [this] { server_.drain(rondo::Duration()); });
+        server_.loop().background(deadline_.id(), true);  // nobody is left: don't wait for it
+    }
 
 private:
     struct Client {
@@ -92,6 +113,7 @@ private:
     // Answers how much of `text` it has used: whole lines, and none for which the pool has no room.
     // Those are shown again after resume().
     size_t read(std::string_view text, Connection& client) {
+        if (stopping_) return text.size();
         size_t used = 0;
         for (size_t end; (end = text.find('\n', used)) != text.npos; used = end + 1) {
             std::string_view line = text.substr(used, end - used);
@@ -106,6 +128,7 @@ private:
                 break;
             }
         }
+        close_if_done(client);
         return used;
     }
 
@@ -121,6 +144,8 @@ private:
             } catch (const std::exception& why) {
                 asker->send("error " + name + ": " + why.what() + "\n");
             }
+            // The library stops reading for what on_data sends; this was sent later.
+            if (asker->full()) asker->pause();
             close_if_done(*asker);
         };
         if (!pool_.submit(job, done)) return false;
@@ -134,7 +159,10 @@ private:
     }
 
     const std::filesystem::path root_;
+    const rondo::Duration grace_;
+    bool stopping_ = false;
     rondo::Server<Loop, Client> server_;
+    typename Loop::Timer deadline_;
     std::vector<rondo::ConnectionHandle> waiting_;  // for room in the pool
     rondo::WorkerPool<Loop> pool_;                  // ends first: no answer comes afterwards
 };

@@ -51,9 +51,13 @@ public:
 
     rondo::Endpoint local() const { return at_; }
 
+    // Each thread ends when its last client has, or after a second.
     void stop() {
         listener_.close();
-        group_.stop();
+        for (size_t i = 0; i < group_.size(); ++i) {
+            group_.post(i, [](Server& server) { server.drain(rondo::Duration::seconds(1)); });
+        }
+        group_.release();
         group_.join();
         stay_ = {};
     }

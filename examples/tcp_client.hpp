@@ -35,17 +35,22 @@ public:
             if (!found) return fail(found.error());
             const auto begun = connector_.connect(*found, [this](rondo::Result<int> fd) {
                 if (!fd) return fail(fd.error());
-                stream_ = streams_.adopt(*fd).value();
+                const auto adopted = streams_.adopt(*fd);
+                if (!adopted) return refuse(*fd, adopted.error());
+                stream_ = *adopted;
                 watch_input();
             });
             if (!begun) fail(begun.error());
         });
-        if (!asked) fail(asked.error());
+        if (!asked) return fail(asked.error());
+        asked_ = *asked;
     }
     // [/client]
 
-    /// Sends what it has, and ends when the server has finished too.
+    /// Connects no longer; sends what it has, and ends when the server has finished too.
     void stop() {
+        resolver_.cancel(asked_);
+        connector_.cancel();
         if (auto* const stream = streams_.find(stream_)) stream->close();
     }
     bool failed() const { return failed_; }
@@ -54,6 +59,11 @@ private:
     void fail(const rondo::Error& error) {
         std::fprintf(stderr, "%s\n", error.message().c_str());
         failed_ = true;
+    }
+
+    void refuse(int fd, const rondo::Error& error) {
+        loop_.sockets().close(fd);
+        fail(error);
     }
 
     // epoll doesn't watch files: they are always ready.
@@ -84,6 +94,7 @@ private:
     rondo::Resolver<Loop, Executor> resolver_;
     rondo::Connector<Loop> connector_;
     rondo::Connections<Loop> streams_;
+    rondo::ResolveId asked_;
     rondo::ConnectionHandle stream_;
     std::optional<typename Loop::Watch> input_;
     bool failed_ = false;

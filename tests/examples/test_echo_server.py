@@ -86,4 +86,14 @@ def test_it_waits_for_a_client_to_finish_but_not_for_ever():
         assert status == 0
 
 
+def test_the_shortest_server_does_so_too():
+    with Server("hello_server", 0) as server:
+        with server.connect() as client:
+            client.sendall(LARGE[:100000])
+            assert receive(client, 100000) == LARGE[:100000]
+        status, _, errors = driver.run("hello_server", server.port)
+        assert status == 1 and "in use" in errors, (status, errors)
+        server.stop()
+
+
 driver.main()

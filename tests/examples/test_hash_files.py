@@ -2,8 +2,10 @@
 """hash_files: a FIFO without a writer stands for a file that takes long, so that nothing depends on time."""
 import os
 import pathlib
+import signal
 import socket
 import tempfile
+import threading
 
 import driver
 from driver import Server, receive, receive_all
@@ -110,6 +112,38 @@ def test_a_full_pool_makes_its_askers_wait_and_loses_nothing():
                 wanted = [fnv(b"x") + b" file"] * 50 + [fnv(b"") + b" slow"]
                 assert finish(client) == sorted(wanted)
             server.stop()
+
+
+def test_much_may_be_asked_before_anything_is_read():
+    asked = 20000
+    with tempfile.TemporaryDirectory() as root:
+        (pathlib.Path(root) / "file").write_bytes(b"x")
+        with Server("hash_files", "--root", root, "--threads", 1, "--jobs", 2) as server:
+            with server.connect() as client:
+                sender = threading.Thread(target=client.sendall, args=(b"hash file\n" * asked,))
+                sender.start()
+                line = fnv(b"x") + b" file\n"
+                assert receive(client, len(line) * asked) == line * asked
+                sender.join()
+                assert finish(client) == []
+            server.stop()
+
+
+def test_a_hash_under_way_is_told_after_a_signal_and_nothing_else():
+    with tempfile.TemporaryDirectory() as root:
+        os.mkfifo(root + "/slow")
+        with Server("hash_files", "--root", root, "--grace-ms", 600000) as server:
+            with server.connect() as busy, server.connect() as idle:
+                busy.sendall(b"hash slow\nping\n")
+                assert receive(busy, 5) == b"pong\n"
+                server.signal(signal.SIGTERM)
+                assert idle.recv(1) == b""
+                busy.sendall(b"ping\n")
+                with open(root + "/slow", "wb") as slow:
+                    slow.write(b"late")
+                assert receive_all(busy) == fnv(b"late") + b" slow\n"
+                status, _, err = server.end()
+                assert (status, err) == (0, ""), (status, err)
 
 
 driver.main()

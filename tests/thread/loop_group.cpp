@@ -144,6 +144,34 @@ TEST_CASE("a given descriptor arrives, and one that doesn't is closed", "[thread
     close(ends[0]);
 }
 
+TEST_CASE("a released loop goes on for as long as it has something to wait for", "[threads]") {
+    std::atomic<int> alive = 0;
+    std::atomic<bool> heard = false;
+    Group group;
+    REQUIRE(group.start(residents(alive), {.threads = 2}));
+    const FdPair ends = PosixSockets::pipe().value();
+    std::promise<void> ready;
+    REQUIRE(group.post(1, [&](Resident& resident) {
+        resident.loop
+            .add(ends.first, Interest::read,
+                 [&heard, &loop = resident.loop](int fd, Readiness) {
+                     heard = true;
+                     loop.remove(fd);
+                 })
+            .value();
+        ready.set_value();
+    }) == PostStatus::queued);
+    ready.get_future().wait();
+    group.release();
+    const std::byte byte{};
+    REQUIRE(PosixSockets::write(ends.second, {&byte, 1}));
+    group.join();
+    CHECK(heard);
+    CHECK(alive == 0);
+    PosixSockets::close(ends.first);
+    PosixSockets::close(ends.second);
+}
+
 TEST_CASE("tasks may be posted while the group is stopped, by several threads", "[threads]") {
     std::atomic<int> alive = 0;
     for (int round = 0; round < 20; ++round) {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "loop/rig.hpp"
@@ -103,11 +104,13 @@ TEST_CASE("jobs under way keep run() going, an idle pool doesn't", "[threads]") 
 TEST_CASE("results may be void or move-only", "[threads]") {
     Works works;
     std::string got;
-    works.pool->submit([] { return std::make_unique<std::string>("moved"); },
-                       [&](Outcome<std::unique_ptr<std::string>> outcome) { got = **outcome; });
+    std::ignore =
+        works.pool->submit([] { return std::make_unique<std::string>("moved"); },
+                           [&](Outcome<std::unique_ptr<std::string>> outcome) { got = **outcome; });
     bool returned = false;
-    works.pool->submit([held = std::make_unique<int>(1)] { static_cast<void>(held); },
-                       [&](Outcome<void> outcome) { returned = static_cast<bool>(outcome); });
+    std::ignore =
+        works.pool->submit([held = std::make_unique<int>(1)] { static_cast<void>(held); },
+                           [&](Outcome<void> outcome) { returned = static_cast<bool>(outcome); });
     works.loop().run();
     CHECK(got == "moved");
     CHECK(returned);
@@ -116,16 +119,16 @@ TEST_CASE("results may be void or move-only", "[threads]") {
 TEST_CASE("what a job throws is given to its done", "[threads]") {
     Works works;
     std::string message;
-    works.pool->submit([]() -> int { throw Thrown(); },
-                       [&](Outcome<int> outcome) {
-                           CHECK_FALSE(outcome);
-                           CHECK(outcome.exception());
-                           try {
-                               outcome.value();
-                           } catch (const Thrown& thrown) {
-                               message = thrown.what();
-                           }
-                       });
+    std::ignore = works.pool->submit([]() -> int { throw Thrown(); },
+                                     [&](Outcome<int> outcome) {
+                                         CHECK_FALSE(outcome);
+                                         CHECK(outcome.exception());
+                                         try {
+                                             outcome.value();
+                                         } catch (const Thrown& thrown) {
+                                             message = thrown.what();
+                                         }
+                                     });
     works.loop().run();
     CHECK(message == "thrown by a handler");
 }
@@ -133,8 +136,8 @@ TEST_CASE("what a job throws is given to its done", "[threads]") {
 TEST_CASE("what done throws leaves run(), and the rest is told later", "[threads]") {
     Works works({.threads = 1});
     size_t told = 0;
-    works.pool->submit([] {}, [] { throw Thrown(); });
-    works.pool->submit([] {}, [&] { ++told; });
+    std::ignore = works.pool->submit([] {}, [] { throw Thrown(); });
+    std::ignore = works.pool->submit([] {}, [&] { ++told; });
     CHECK_THROWS_AS(works.loop().run(), Thrown);
     works.loop().run();
     CHECK(told == 1);
@@ -237,7 +240,7 @@ TEST_CASE("a drained pool takes no more, finishes all and tells", "[threads]") {
     works.occupy();
     size_t told = 0;
     size_t told_before = 99;
-    works.pool->submit([] {}, [&] { ++told; });
+    std::ignore = works.pool->submit([] {}, [&] { ++told; });
     REQUIRE(works.pool->drain([&] { told_before = told; }));
     CHECK_FALSE(works.pool->submit([] {}, [&] { ++told; }));
     works.open();
@@ -256,7 +259,7 @@ TEST_CASE("the end of a pool waits for what runs, destroys what waits, and tells
     works.occupy();
     auto held = std::make_shared<int>();
     bool told = false;
-    works.pool->submit([held] {}, [&told, held] { told = true; });
+    std::ignore = works.pool->submit([held] {}, [&told, held] { told = true; });
     std::thread opener([&] { works.open(); });
     works.pool.reset();
     opener.join();
@@ -277,8 +280,8 @@ TEST_CASE("what waited when the pool ended may be cancelled by what its jobs hol
     auto& pool = *works.pool;
     size_t cancelled = 0;
     const WorkId first = pool.submit([] {}, [] {});
-    pool.submit([] {}, [] {});
-    pool.submit([] {}, [held = AtEnd([&] { cancelled += pool.cancel(first); })] {});
+    std::ignore = pool.submit([] {}, [] {});
+    std::ignore = pool.submit([] {}, [held = AtEnd([&] { cancelled += pool.cancel(first); })] {});
     std::thread opener([&] { works.open(); });
     works.pool.reset();
     opener.join();
@@ -290,8 +293,8 @@ TEST_CASE("a result that is on its way when the pool ends is dropped", "[threads
     auto held = std::make_shared<int>();
     bool told = false;
     std::latch first(1);
-    works.pool->submit([] {}, [&told, held] { told = true; });
-    works.pool->submit([&] { first.count_down(); }, [&told] { told = true; });
+    std::ignore = works.pool->submit([] {}, [&told, held] { told = true; });
+    std::ignore = works.pool->submit([&] { first.count_down(); }, [&told] { told = true; });
     first.wait();  // the first one has been posted
     works.pool.reset();
     CHECK(held.use_count() == 1);
@@ -307,12 +310,12 @@ TEST_CASE("done may submit, cancel and stop the loop", "[threads]") {
         int& left;
         void operator()() const {
             if (--left > 0)
-                works.pool->submit([] {}, Again{works, left});
+                std::ignore = works.pool->submit([] {}, Again{works, left});
             else
                 works.loop().stop();
         }
     };
-    works.pool->submit([] {}, Again{works, left});
+    std::ignore = works.pool->submit([] {}, Again{works, left});
     works.loop().run();
     CHECK(left == 0);
 }
@@ -347,7 +350,7 @@ TEST_CASE("a worker that can't tell because memory is out tells later", "[thread
     Works<Memories> works({.threads = 1});
     works.occupy();
     bool told = false;
-    works.pool->submit([] { Memories::never_fail(); }, [&] { told = true; });
+    std::ignore = works.pool->submit([] { Memories::never_fail(); }, [&] { told = true; });
     Memories::fail_after(1);  // the first post of the worker
     works.open();
     works.loop().run();
@@ -380,7 +383,7 @@ TEST_CASE("workers leave the signals of the process to other threads", "[threads
     sigset_t mine;
     pthread_sigmask(SIG_SETMASK, nullptr, &mine);
     CHECK(sigismember(&mine, SIGTERM) == 0);
-    works.pool->submit(
+    std::ignore = works.pool->submit(
         [] {
             sigset_t blocked;
             pthread_sigmask(SIG_SETMASK, nullptr, &blocked);
@@ -399,12 +402,12 @@ TEST_CASE("two loops have a pool each", "[threads]") {
     std::thread other([] {
         Works others;
         int told = 0;
-        for (int i = 0; i < 50; ++i) others.pool->submit([] {}, [&] { ++told; });
+        for (int i = 0; i < 50; ++i) std::ignore = others.pool->submit([] {}, [&] { ++told; });
         others.loop().run();
         if (told != 50) abort();
     });
     int told = 0;
-    for (int i = 0; i < 50; ++i) works.pool->submit([] {}, [&] { ++told; });
+    for (int i = 0; i < 50; ++i) std::ignore = works.pool->submit([] {}, [&] { ++told; });
     works.loop().run();
     other.join();
     CHECK(told == 50);
@@ -416,7 +419,7 @@ TEST_CASE("a pool says what is wrong") {
     CHECK_THAT(none.message, ContainsSubstring("needs at least one thread"));
     const auto suicide = dies([] {
         Works works;
-        works.pool->submit([] {}, [&] { works.pool.reset(); });
+        std::ignore = works.pool->submit([] {}, [&] { works.pool.reset(); });
         works.loop().run();
     });
     CHECK(suicide.aborted);
@@ -424,7 +427,7 @@ TEST_CASE("a pool says what is wrong") {
     const auto empty = dies([] {
         Works works;
         void (*nothing)() = nullptr;
-        works.pool->submit(nothing, [] {});
+        std::ignore = works.pool->submit(nothing, [] {});
     });
     CHECK(empty.aborted);
     CHECK_THAT(empty.message, ContainsSubstring("give it a callable"));

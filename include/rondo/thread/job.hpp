@@ -133,6 +133,7 @@ public:
             while (first_ != nullptr) unlink(*first_);
         }
         changed_.notify_all();
+        stopped_.notify_all();
     }
     bool stopping() noexcept {
         const std::lock_guard lock(mutex_);
@@ -141,7 +142,7 @@ public:
     /// Waits a little, for memory. False: stopped.
     bool pause() noexcept {
         std::unique_lock lock(mutex_);
-        return !changed_.wait_for(lock, std::chrono::milliseconds(5), [this] { return stopping_; });
+        return !stopped_.wait_for(lock, std::chrono::milliseconds(5), [this] { return stopping_; });
     }
 
 private:
@@ -154,6 +155,7 @@ private:
 
     std::mutex mutex_;
     std::condition_variable changed_;
+    std::condition_variable stopped_;  // who waits for memory must not take the call of a job
     Job* first_ = nullptr;
     Job* last_ = nullptr;
     bool stopping_ = false;

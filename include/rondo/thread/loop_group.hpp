@@ -79,7 +79,16 @@ public:
         return {};
     }
 
-    /// Makes each loop leave run(). Doesn't wait: join() does.
+    /// Lets each loop leave run() when nothing but the group keeps it going: the orderly end of
+    /// servers that a task posted before has told to drain. It can't be undone. Doesn't wait:
+    /// join() does.
+    void release() noexcept {
+        for (auto& member : members_) {
+            const std::lock_guard lock(member->door);
+            member->remote.set_background(true);
+        }
+    }
+    /// Makes each loop leave run() now; what is open then is cut. Doesn't wait: join() does.
     void stop() noexcept {
         for (auto& member : members_) {
             const std::lock_guard lock(member->door);
@@ -88,7 +97,8 @@ public:
         }
     }
 
-    /// Waits until all threads have ended; their objects are destroyed on them.
+    /// Waits until all threads have ended, which they do after stop() or release(); their objects
+    /// are destroyed on them.
     void join() {
         for (auto& member : members_) {
             RONDO_ASSERT(member->thread.get_id() != std::this_thread::get_id(),

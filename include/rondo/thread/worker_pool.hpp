@@ -70,6 +70,7 @@ public:
     /// are destroyed.
     /// Cost: one allocation. A worker that can't tell because memory is out waits for some.
     template <class F, class D>
+    [[nodiscard("false if the job was refused: it is gone then, and done is never called")]]
     WorkId submit(F&& job, D&& done);
 
     /// Ends a job that hasn't started: neither it nor its done is called. False: too late, or gone.
