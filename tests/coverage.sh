@@ -15,5 +15,5 @@ find build/coverage -name '*.gcda' -delete
 cmake --build build/coverage -j "$(nproc)"
 ctest --test-dir build/coverage -j "$(nproc)" -LE 'package|bench' --output-on-failure --no-tests=error
 gcovr --root . --filter include/ --object-directory build/coverage -j "$(nproc)" \
-    --html-details build/coverage/report.html \
+    --txt --html-details build/coverage/report.html \
     --fail-under-line 95 build/coverage

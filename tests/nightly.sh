@@ -34,7 +34,7 @@ suite() {
 # The same seeds are the same histories, whatever the compiler and its options.
 same_histories() {
     local world
-    for world in echo chat kv; do
+    for world in echo chat kv datagrams; do
         diff <(build/full/tests/swarm $world --seeds 50) <(build/asan/tests/swarm $world --seeds 50)
     done
     echo "the same histories: full, asan"

@@ -18,7 +18,7 @@ mkdir -p build
 cmake --preset full >build/configure.log 2>&1 || { cat build/configure.log; exit 1; }
 if [ "${1:-}" = --seeds ]; then
     cmake --build --preset full -j "$(nproc)" --target swarm_swarm
-    printf '%s\n' kv chat echo |
+    printf '%s\n' kv chat echo datagrams |
         xargs -P "$(nproc)" -I@ build/full/tests/swarm @ --seeds "${2:?how many?}"
     exit
 fi

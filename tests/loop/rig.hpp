@@ -16,8 +16,8 @@
 #include <rondo/loop/event_loop.hpp>
 
 #include "support/catch.hpp"
-#include "support/conformance.hpp"
 #include "support/manual_poller.hpp"
+#include "support/pollers.hpp"
 
 namespace rondo::test {
 

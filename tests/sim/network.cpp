@@ -117,3 +117,16 @@ TEST_CASE("a fault strikes as often as it says, and is counted") {
         CHECK(network.struck[i] == (reset ? struck : 0));
     }
 }
+
+TEST_CASE("what is sent after a link has healed comes behind what it held, also without latency") {
+    Network network({}, 0);
+    std::string heard;
+    Instant last;
+    network.cut(0, 1);
+    network.carry(0, 1, 1, last, [&] { heard += "1"; });
+    network.heal(0, 1);
+    network.carry(0, 1, 1, last, [&] { heard += "2"; });
+    while (network.happen()) {
+    }
+    CHECK(heard == "12");
+}

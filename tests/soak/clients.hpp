@@ -8,7 +8,6 @@
 #include <memory>
 #include <optional>
 #include <span>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -32,7 +31,7 @@ struct Visit {
     size_t slot = 0;
     Kind kind = Kind::talker;
     uint64_t salt = 0;
-    size_t said = 0, heard = 0, wrong = 0;
+    size_t said = 0, heard = 0;
     int left = 0;  // things to say
     std::optional<Loop::Timer> later;
 };

@@ -54,9 +54,12 @@ public:
     /// What it has seen, after everything that was posted before. Waits for the answer.
     Seen seen() {
         std::promise<Seen> answer;
+        // A turn later, when it has heard what its clients did last.
         door_.post([this, &answer] {
-            seen_.there = server_.size();
-            answer.set_value(seen_);
+            loop_.post([this, &answer] {
+                seen_.there = server_.size();
+                answer.set_value(seen_);
+            });
         });
         return answer.get_future().get();
     }

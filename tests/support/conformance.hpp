@@ -4,8 +4,8 @@
 // AllPollers, and one row of the table that ARCHITECTURE.md shows. A poller is left out only by its
 // traits, and then the body isn't even compiled for it.
 //
-// A new backend joins by being added to AllPollers, where this platform has it; nothing else
-// changes. The table has a column for each poller that is there.
+// A new backend joins by being added to pollers.hpp; nothing else changes. The table has a column
+// for each poller that is there.
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -14,29 +14,14 @@
 #include <tuple>
 #include <vector>
 
-#include <rondo/backend/epoll_poller.hpp>
-#include <rondo/backend/poll_poller.hpp>
 #include <rondo/backend/poller.hpp>
-#include <rondo/backend/select_poller.hpp>
 #include <rondo/sim/sim_poller.hpp>
 
 #include "catch.hpp"
-#include "manual_poller.hpp"
+#include "pollers.hpp"
 
 namespace rondo::test {
 
-/// Those whose loop another thread may wake: a simulated world belongs to one.
-using ThreadedPollers = std::tuple<
-#if RONDO_HAS_EPOLL
-    EpollPoller,
-#endif
-#if RONDO_HAS_POLL
-    PollPoller,
-#endif
-#if RONDO_HAS_SELECT
-    SelectPoller,
-#endif
-    ManualPoller>;
 using AllPollers = decltype(std::tuple_cat(std::declval<ThreadedPollers>(),
                                            std::declval<std::tuple<SimPoller>>()));
 

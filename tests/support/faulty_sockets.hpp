@@ -4,6 +4,8 @@
 // them. A failed call isn't made. Which ones fail is a plan: the nth, with each of its errors in
 // turn, or now and then by a seed.
 //
+// Options that nothing above the sockets minds, and groups but for join(), pass through.
+//
 // EAGAIN of reading, writing and accepting is left out: it promises that readiness will tell, which
 // a call that wasn't made doesn't. EINTR is repeated below this seam.
 

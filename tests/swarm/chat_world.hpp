@@ -35,7 +35,7 @@ public:
         world.after(Duration::seconds(100), [this] { chat_->stop(); });
     }
 
-    std::string violations() {
+    std::string violations(bool = false) {
         Violations found;
         found.unless_equal(opened + failed, guests, "opened and failed, guests");
         found.unless_equal(closed_, opened, "closed, opened");

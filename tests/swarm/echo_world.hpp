@@ -3,7 +3,8 @@
 // A server that echoes, and clients on other hosts that compare what comes back byte by byte. Each
 // client sends a pattern of its own, in messages of many sizes and no further ahead than its
 // window, and ends the stream when all has come back. Its site also keeps timers, which must come
-// neither early nor late.
+// neither early nor late, and duels: two watches that are ready at once, and two timers of one
+// time, of which whichever comes first ends the other.
 
 #include <memory>
 #include <optional>
@@ -57,17 +58,20 @@ public:
         for (size_t i = 0; i < plan.clients; ++i) sites_[i % plan.hosts]->begin(i);
     }
 
-    /// What must be so whatever went wrong on the way, once nothing happens any more. Ends all.
-    std::string violations() {
+    /// What must be so whatever went wrong on the way, once nothing happens any more; `complete`:
+    /// and nothing was lost. Ends all.
+    std::string violations(bool complete = false) {
         Violations found;
         found.unless_equal(opened + failed, plan.clients, "opened and failed, clients");
         found.unless_equal(closed_, opened, "closed, opened");
+        if (complete) found.unless_equal(finished, opened, "heard all, opened");
         found.unless_equal(server_closed_, accepted_, "closed, accepted by the server");
         found.unless_equal(wrong_bytes_, 0, "bytes that weren't sent so");
         found.unless_equal(wrong_calls_, 0, "calls of a handler that was done");
         found.unless_equal(overfull_, 0, "queues above their mark by more than a send");
         found.unless_equal(early_, 0, "timers that came early");
         found.unless_equal(timers_due_, timers_run_, "timers due, and run");
+        found.unless_equal(duels_won_, duels_, "duels won, begun");
         found.unless_equal(idle_wrong_, 0, "idle timeouts that came early or late");
         found.unless(world.vain_turns() < 20, "a loop made turns in which nothing happened");
         sites_.clear();
@@ -163,6 +167,7 @@ private:
         // A hundred timers, each of which sets the next one.
         void tick() {
             if (ticks_++ == 100) return;
+            duel();
             ++of_.timers_due_;
             const Duration delay = Duration::microseconds(static_cast<int64_t>(ticks_ * ticks_));
             const Instant due = loop_.now() + delay;
@@ -173,8 +178,45 @@ private:
             });
         }
 
+        // Two of each, which end each other; a watch that is told after its end is one too many.
+        struct Duel {
+            explicit Duel(Loop& of) : loop(of), timers{loop.timer(), loop.timer()} {}
+            Duel(const Duel&) = delete;
+            Duel& operator=(const Duel&) = delete;
+            ~Duel() {
+                for (auto& watch : watches) watch = {};
+                for (const int fd : fds) loop.sockets().close(fd);
+            }
+            Loop& loop;
+            Loop::Timer timers[2];
+            Loop::Watch watches[2];
+            std::vector<int> fds;
+        };
+        void duel() {
+            auto& duel = *duels_.emplace_back(std::make_unique<Duel>(loop_));
+            of_.duels_ += 2;
+            const Instant at = loop_.now() + Duration::microseconds(50);
+            for (int i = 0; i < 2; ++i) {
+                duel.timers[i].at(at, [this, &duel, i] {
+                    ++of_.duels_won_;
+                    duel.timers[1 - i].cancel();
+                });
+                const FdPair ends = loop_.sockets().pipe().value();
+                duel.fds.insert(duel.fds.end(), {ends.first, ends.second});
+                const auto won = [this, &duel, i] {
+                    ++of_.duels_won_;
+                    duel.watches[1 - i] = {};
+                    duel.watches[i] = {};
+                };
+                duel.watches[i] = loop_.watch(ends.first, Interest::read, won).value();
+                const std::byte byte{};
+                static_cast<void>(loop_.sockets().write(ends.second, {&byte, 1}));
+            }
+        }
+
         EchoWorld& of_;
         Loop loop_;
+        std::vector<std::unique_ptr<Duel>> duels_;
         Streams streams_;
         std::vector<std::unique_ptr<Connector<Loop>>> connectors_;
         size_t ticks_ = 0;
@@ -195,6 +237,7 @@ private:
     size_t closed_ = 0, accepted_ = 0, server_closed_ = 0;
     size_t wrong_bytes_ = 0, wrong_calls_ = 0, overfull_ = 0;
     size_t timers_due_ = 0, timers_run_ = 0, early_ = 0, idle_wrong_ = 0;
+    size_t duels_ = 0, duels_won_ = 0;
     std::vector<std::unique_ptr<Site>> sites_;
 };
 

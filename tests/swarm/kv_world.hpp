@@ -37,10 +37,11 @@ public:
         world.after(Duration::seconds(130), [this] { kv_->stop(); });
     }
 
-    std::string violations() {
+    std::string violations(bool complete = false) {
         Violations found;
         found.unless_equal(opened + failed, clients, "opened and failed, clients");
         found.unless_equal(closed_, opened, "closed, opened");
+        if (complete) found.unless_equal(finished_, opened, "got all replies, opened");
         found.unless_equal(wrong_replies_, 0, "replies that aren't what the model says");
         found.unless(world.vain_turns() < 20, "a loop made turns in which nothing happened");
         sites_.clear();
@@ -71,7 +72,11 @@ private:
             : of_(of), loop_(SimPoller(of.world, of.world.host(name))), streams_(loop_) {
             streams_.on_open([this](auto&) { ++of_.opened; });
             streams_.on_data([this](auto& stream, auto data) { hear(stream, data); });
-            streams_.on_close([this](auto&, const Error&) { ++of_.closed_; });
+            streams_.on_close([this](auto& stream, const Error&) {
+                const Client& client = stream.state();
+                ++of_.closed_;
+                if (client.asked >= 200 && client.expected.empty()) ++of_.finished_;
+            });
             of.world.drive(loop_);
         }
         void begin(size_t number) {
@@ -167,7 +172,7 @@ private:
 
     Loop kv_loop_;
     std::optional<example::kv::Server<Loop>> kv_;
-    size_t closed_ = 0, wrong_replies_ = 0;
+    size_t closed_ = 0, finished_ = 0, wrong_replies_ = 0;
     std::vector<std::unique_ptr<Site>> sites_;
 };
 

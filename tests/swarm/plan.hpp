@@ -29,7 +29,9 @@ inline sim::WorldOptions swarm_options(uint64_t seed) {
     options.job = delay(100'000);
     options.turn = delay(10'000);
     for (const sim::NamedFault& fault : sim::all_faults) {
-        const double most = fault.chance == &sim::Faults::reset ? 0.02 : 0.2;
+        const bool deadly =
+            fault.chance == &sim::Faults::reset || fault.chance == &sim::Faults::half_close;
+        const double most = deadly ? 0.02 : 0.2;
         const double drawn = static_cast<double>(random.below(1000)) / 1000 * most;
         options.faults.*fault.chance = random.chance(0.5) ? drawn : 0;
     }
@@ -53,10 +55,20 @@ private:
     std::string text_;
 };
 
-/// Cuts and heals links, and makes hosts slow, now and then, for a minute.
-inline void make_trouble(sim::World& world, size_t hosts) {
+/// True if no stream has been ended by what went wrong: then all that was sent must have come.
+inline bool calm(const sim::World& world) {
+    using F = sim::Faults;
+    for (auto fault : {&F::reset, &F::half_close, &F::accept_aborted, &F::accept_no_fds}) {
+        if (world.struck(fault) != 0) return false;
+    }
+    return true;
+}
+
+/// Cuts and heals links, and makes hosts slow, now and then, for a minute. Returns how many links.
+inline uint64_t make_trouble(sim::World& world, size_t hosts) {
     auto& random = world.network().random;
-    for (uint64_t i = random.below(6); i > 0; --i) {
+    const uint64_t cuts = random.below(6);
+    for (uint64_t i = cuts; i > 0; --i) {
         auto& a = world.host("host" + std::to_string(random.below(hosts)));
         auto& b = world.host("server");
         const Duration begin = Duration::milliseconds(static_cast<int64_t>(random.below(60'000)));
@@ -66,6 +78,7 @@ inline void make_trouble(sim::World& world, size_t hosts) {
     }
     if (random.chance(0.2)) world.host("server").set_slow(true);
     if (random.chance(0.2)) world.host("host0").set_slow(true);
+    return cuts;
 }
 
 }  // namespace rondo::test

@@ -19,19 +19,28 @@ public:
 
     const std::string& name() const noexcept { return name_; }
     int index() const noexcept { return index_; }
-    /// 10.0.0.1 for the first one, and so on.
-    Endpoint address(uint16_t port) const noexcept {
+    /// 10.0.0.1 for the first one, and so on; of IPv6, fd00::1.
+    Endpoint address(uint16_t port, Family family = Family::ipv4) const noexcept {
         const auto number = static_cast<unsigned>(index_) + 1;
-        return Endpoint::ipv4(10, 0, static_cast<uint8_t>(number >> 8U),
-                              static_cast<uint8_t>(number), port);
+        const auto high = static_cast<uint8_t>(number >> 8U), low = static_cast<uint8_t>(number);
+        if (family == Family::ipv4) return Endpoint::ipv4(10, 0, high, low, port);
+        const uint8_t bytes[16] = {0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, high, low};
+        return Endpoint::ipv6(bytes, port);
     }
     bool has(const Endpoint& at) const noexcept {
         if (at.family() == Family::ipv4 && at.address()[0] == 127) return true;
-        return at.with_port(0) == address(0) || is_wildcard(at) ||
+        return at.with_port(0) == address(0, at.family()) || is_wildcard(at) ||
                at.with_port(0) == Endpoint::ipv6_loopback(0);
     }
     static bool is_wildcard(const Endpoint& at) noexcept {
         return at.with_port(0) == Endpoint::ipv4_any(0) || at.with_port(0) == Endpoint::ipv6_any(0);
+    }
+    /// An address as a socket of that family sees it: IPv4-mapped in IPv6 (RFC 4291, 2.5.5.2).
+    static Endpoint seen_by(Family family, const Endpoint& at) noexcept {
+        if (family != Family::ipv6 || at.family() != Family::ipv4) return at;
+        uint8_t bytes[16] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+        std::ranges::copy(at.address(), bytes + 12);
+        return Endpoint::ipv6(bytes, at.port());
     }
     /// Each turn of its loops takes as long as WorldOptions::turn says.
     void set_slow(bool on) noexcept { slow_ = on; }
@@ -81,18 +90,22 @@ public:
     // Ports. Streams and datagrams have numbers of their own.
 
     uint16_t free_port() noexcept { return next_port_++; }
-    /// False: the name is taken.
-    bool take_name(const Endpoint& at, bool stream, const std::shared_ptr<Object>& by, bool share) {
-        auto& owners = names_[key(at, stream)];
-        std::erase_if(owners, [](const auto& owner) { return owner.expired(); });
-        if (!share && !owners.empty()) return false;
-        owners.push_back(by);
+    /// A name, and one that goes with it or none. False: one of them is taken.
+    bool take_names(const Endpoint& at, const Endpoint& also, bool stream,
+                    const std::shared_ptr<Object>& by, bool share) {
+        for (const Endpoint& name : {at, also}) {
+            if (name && !share && named_by(name, stream) != nullptr) return false;
+        }
+        for (const Endpoint& name : {at, also}) {
+            if (name) names_[key(name, stream)].push_back(by);
+        }
         return true;
     }
-    void rename(const Endpoint& at, const std::shared_ptr<Object>& from,
-                const std::shared_ptr<Object>& to) {
-        for (auto& owner : names_[key(at, true)]) {
-            if (owner.lock() == from) owner = to;
+    void rename(const std::shared_ptr<Object>& from, const std::shared_ptr<Object>& to) {
+        for (auto& [name, owners] : names_) {
+            for (auto& owner : owners) {
+                if (owner.lock() == from) owner = to;
+            }
         }
     }
     /// Who has that name, or one that stands for all of the host; nullptr: nobody.
@@ -101,11 +114,8 @@ public:
         const Endpoint wildcard = at.family() == Family::ipv4 ? Endpoint::ipv4_any(at.port())
                                                               : Endpoint::ipv6_any(at.port());
         for (const Endpoint& name : {at, wildcard}) {
-            const auto found = names_.find(key(name, stream));
-            if (found == names_.end()) continue;
-            auto& owners = found->second;
-            std::erase_if(owners, [](const auto& owner) { return owner.expired(); });
-            if (!owners.empty()) return owners[turn % owners.size()].lock();
+            const auto* const owners = named_by(name, stream);
+            if (owners != nullptr) return (*owners)[turn % owners->size()].lock();
         }
         return nullptr;
     }
@@ -113,6 +123,16 @@ public:
 private:
     // Far from the numbers that the operating system gives, so that a mix-up is noticed.
     static constexpr int first_fd = 1000;
+
+    using Owners = std::vector<std::weak_ptr<Object>>;
+
+    // Those that are still there; nullptr: nobody.
+    const Owners* named_by(const Endpoint& name, bool stream) {
+        const auto found = names_.find(key(name, stream));
+        if (found == names_.end()) return nullptr;
+        std::erase_if(found->second, [](const auto& owner) { return owner.expired(); });
+        return found->second.empty() ? nullptr : &found->second;
+    }
 
     static std::string key(const Endpoint& at, bool stream) {
         return (stream ? "stream " : "datagram ") + std::string(at.text().view());
@@ -125,7 +145,7 @@ private:
     size_t fd_max_ = SIZE_MAX;
     uint16_t next_port_ = 40000;
     std::vector<std::shared_ptr<Object>> table_;
-    std::map<std::string, std::vector<std::weak_ptr<Object>>> names_;
+    std::map<std::string, Owners> names_;
 };
 
 }  // namespace rondo::inline RONDO_ABI::sim

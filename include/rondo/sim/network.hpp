@@ -5,7 +5,9 @@
 // latency; within a host it arrives at once. A link that is cut holds what is sent until it heals,
 // as TCP would by sending it again.
 
+#include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <utility>
 #include <vector>
@@ -61,16 +63,17 @@ public:
         arrival = std::max({arrival, last, link.healed});
         last = arrival;
         link.latest = std::max(link.latest, arrival);
-        if (arrival <= now_) return action();
+        // Not before what is to happen now and came earlier.
+        if (arrival <= now_ && next() > now_) return action();
         at(arrival, std::move(action));
     }
-    /// From now on nothing comes through between these two; see heal().
+    /// Nothing that is sent from now on comes through between these two; see heal().
     void cut(int a, int b) { links_[{a, b}].cut = links_[{b, a}].cut = true; }
     /// What was held comes after one latency, in order.
     void heal(int a, int b) {
         for (const auto& ends : {std::pair(a, b), std::pair(b, a)}) {
             Link& link = links_[ends];
-            link.cut = false;
+            if (!std::exchange(link.cut, false)) continue;
             link.healed = std::max(link.latest, now_ + random.in(options.latency));
             link.latest = link.healed;
             for (Action& action : std::exchange(link.held, {})) at(link.healed, std::move(action));

@@ -80,6 +80,7 @@ public:
     Endpoint local;
     Endpoint peer;
     bool linger_reset = false;
+    bool dual_stack = false;  // bound to the wildcard of IPv6, it also takes IPv4
 
 protected:
     int error_ = 0;

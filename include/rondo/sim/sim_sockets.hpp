@@ -50,13 +50,14 @@ public:
             std::make_shared<sim::ListenQueue>(network(), static_cast<size_t>(backlog));
         queue->family = object->family;
         queue->local = object->local;
-        host_->rename(queue->local, object, queue);
+        host_->rename(object, queue);
         host_->replace(fd, queue);
         return {};
     }
     Result<int> listen_on(const Endpoint& at, const ListenOptions& options) {
         const auto fd = open(at.family(), SocketKind::stream);
         if (!fd) return fd.error();
+        host_->find(*fd)->dual_stack = options.dual_stack;
         Result<void> done = bind_as(*fd, at, options.reuse_port);
         if (done) done = listen(*fd, at, options.backlog);
         if (done) return *fd;
@@ -175,9 +176,9 @@ private:
     // The address that the routing would choose.
     Endpoint source_for(const Endpoint& to) {
         const uint16_t port = host_->free_port();
-        if (to.family() == Family::ipv6) return Endpoint::ipv6_loopback(port);
-        return to.with_port(0) == Endpoint::ipv4_loopback(0) ? Endpoint::ipv4_loopback(port)
-                                                             : host_->address(port);
+        if (to.with_port(0) == Endpoint::ipv6_loopback(0)) return Endpoint::ipv6_loopback(port);
+        if (to.with_port(0) == Endpoint::ipv4_loopback(0)) return Endpoint::ipv4_loopback(port);
+        return host_->address(port, to.family());
     }
 
     // Asks over the network, and hears the answer in the same way.
@@ -216,8 +217,9 @@ private:
         if (object->listener() == nullptr) return ECONNREFUSED;
         if (object->listener()->full()) return path ? EAGAIN : ECONNREFUSED;
         const auto other = end->counterpart(there.index());
-        other->local = end->peer = at;
-        other->peer = end->local;
+        end->peer = at;
+        other->local = sim::Host::seen_by(object->family, at);
+        other->peer = sim::Host::seen_by(object->family, end->local);
         sim::Stream::meet(end, other);
         object->listener()->push(other);
         return 0;

@@ -75,11 +75,14 @@ public:
         if (world_->network().strikes(&sim::Faults::name_unknown)) {
             return Error(no_such_name, "resolve", name);
         }
-        const Endpoint at = world_->address_of(name, port);
-        if (!at) return Error(no_such_name, "resolve", name);
-        if (out.empty() || family == Family::ipv6) return Error(no_such_address, "resolve", name);
-        out[0] = at;
-        return 1;
+        if (!world_->address_of(name, port)) return Error(no_such_name, "resolve", name);
+        size_t count = 0;
+        for (const Family each : {Family::ipv4, Family::ipv6}) {
+            const bool asked = family == Family::none || family == each;
+            if (asked && count < out.size()) out[count++] = world_->address_of(name, port, each);
+        }
+        if (count == 0) return Error(no_such_address, "resolve", name);
+        return count;
     }
     Result<int> inherited_fds() { return 0; }
     Result<void> pin_thread(int cpu) {

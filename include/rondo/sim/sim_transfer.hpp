@@ -48,7 +48,7 @@ public:
                 });
             });
         } else {
-            mail(*object->datagram(), out, to);
+            mail(*object->datagram(), out, to.unmapped());
         }
         return {out.size(), 0};
     }
@@ -117,7 +117,10 @@ public:
         return check(fd);
     }
     Result<void> set_reuse_port(int fd, bool on) { return set_reuse_address(fd, on); }
-    Result<void> set_v6_only(int fd, bool) { return check(fd); }
+    Result<void> set_v6_only(int fd, bool on) {
+        if (Object* const object = host_->find(fd)) object->dual_stack = !on;
+        return check(fd);
+    }
     Result<void> set_no_delay(int fd, bool) { return check(fd); }
     Result<void> set_keep_alive(int fd, const KeepAlive&) { return check(fd); }
     Result<void> set_send_timeout(int fd, Duration) { return check(fd); }
@@ -165,7 +168,9 @@ protected:
         const Endpoint name = at.is_ip() && at.port() == 0 ? at.with_port(host_->free_port()) : at;
         const bool stream = object->datagram() == nullptr;
         if (!stream) share = object->datagram()->share;
-        if (!host_->take_name(name, stream, object, share)) {
+        const bool dual = object->dual_stack && name.with_port(0) == Endpoint::ipv6_any(0);
+        const Endpoint also = dual ? Endpoint::ipv4_any(name.port()) : Endpoint();
+        if (!host_->take_names(name, also, stream, object, share)) {
             return Error(EADDRINUSE, "bind", at.text());
         }
         object->local = name;
@@ -203,14 +208,17 @@ private:
         const int copies = far && network().strikes(&Faults::datagram_doubled) ? 2 : 1;
         Endpoint sender = from.local;
         if (Host::is_wildcard(sender)) {
-            sender = far ? host_->address(sender.port()) : loopback_like(to, sender.port());
+            sender =
+                far ? host_->address(sender.port(), to.family()) : loopback_like(to, sender.port());
         }
         for (int i = 0; i < copies; ++i) {
             const auto arrive = [self = from.weak_from_this(), target, to, sender, net = &network(),
                                  bytes = std::vector<std::byte>(out.begin(), out.end())] {
                 const auto receiver = target->named(to, false, 0);
-                if (receiver && (!receiver->peer || receiver->peer == sender)) {
-                    return receiver->datagram()->deliver(bytes, sender);
+                const Endpoint seen =
+                    receiver ? Host::seen_by(receiver->family, sender) : Endpoint();
+                if (receiver && (!receiver->peer || receiver->peer == seen)) {
+                    return receiver->datagram()->deliver(bytes, seen);
                 }
                 const auto origin = self.lock();
                 if (origin && origin->peer) origin->refuse();

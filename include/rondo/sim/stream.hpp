@@ -106,9 +106,12 @@ public:
             count = network_.part_of(count);
             stall();
         }
+        const bool ends = count > 0 && faulty(&Faults::half_close);
+        if (ends) count = network_.part_of(count);
         starved_ = count < bytes.size();
         if (count == 0 && !bytes.empty()) return {0, EAGAIN};
         send(bytes.first(count));
+        if (ends) static_cast<void>(shutdown(Shutdown::write));
         return {count, 0};
     }
 

@@ -61,7 +61,7 @@ public:
     Host* host_at(const Endpoint& at, Host& from) {
         if (from.has(at)) return &from;
         for (Host& one : hosts_) {
-            if (one.address(at.port()) == at) return &one;
+            if (at.is_ip() && one.address(at.port(), at.family()) == at) return &one;
         }
         return nullptr;
     }
@@ -70,14 +70,17 @@ public:
         for (Host& one : hosts_) f(one);
     }
     /// What a name stands for; none: nobody has it.
-    Endpoint address_of(std::string_view name, uint16_t port) const {
-        if (name == "localhost") return Endpoint::ipv4_loopback(port);
+    Endpoint address_of(std::string_view name, uint16_t port, Family family = Family::ipv4) const {
+        if (name == "localhost") {
+            return family == Family::ipv4 ? Endpoint::ipv4_loopback(port)
+                                          : Endpoint::ipv6_loopback(port);
+        }
         for (const Host& one : hosts_) {
-            if (one.name() == name) return one.address(port);
+            if (one.name() == name) return one.address(port, family);
         }
         return {};
     }
-    /// Nothing comes through between these two until heal().
+    /// Nothing that is sent from now on comes through between these two until heal().
     void cut(const Host& a, const Host& b) {
         network_.note("cut", a.index(), -1, b.index());
         network_.cut(a.index(), b.index());

@@ -18,6 +18,7 @@ struct Faults {
     double spurious = 0;     ///< a read, write or accept would block although all is ready
     double interrupted = 0;  ///< a wait is interrupted
     double reset = 0;        ///< a connection is reset, in the middle of what a write sends
+    double half_close = 0;   ///< a sender's direction ends in the middle of what a write sends
     double connect_refused = 0;
     double connect_lost = 0;    ///< nobody answers; the connect fails after connect_timeout
     double accept_no_fds = 0;   ///< accept says EMFILE
@@ -39,6 +40,7 @@ inline constexpr NamedFault all_faults[] = {
     {"spurious readiness", &Faults::spurious},
     {"interrupted wait", &Faults::interrupted},
     {"reset", &Faults::reset},
+    {"half-close", &Faults::half_close},
     {"connect refused", &Faults::connect_refused},
     {"connect lost", &Faults::connect_lost},
     {"accept without descriptors", &Faults::accept_no_fds},
