@@ -99,7 +99,7 @@ private:
         Site(EchoWorld& of, const std::string& name)
             : of_(of),
               loop_(SimPoller(of.world, of.world.host(name))),
-              streams_(loop_, of.plan.options) {
+              streams_(loop_, reading_on(of.plan.options)) {
             streams_.on_open([this](auto& stream) {
                 ++of_.opened;
                 stream.state().open = true;
@@ -126,6 +126,13 @@ private:
     private:
         using Streams = Connections<Loop, Client>;
         using Stream = typename Streams::Connection;
+
+        // If both sides stopped reading for what they send, each would wait for the other. The
+        // window bounds what a client sends.
+        static ConnectionOptions reading_on(ConnectionOptions options) {
+            options.pause_if_full = false;
+            return options;
+        }
         void connected(size_t number, const Result<int>& fd) {
             if (!fd) {
                 ++of_.failed;
