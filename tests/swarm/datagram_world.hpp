@@ -124,7 +124,7 @@ private:
                 ++of_.answered;
             });
             client.socket.connect(to).value();
-            client.again.every(Duration::milliseconds(100), [this, &client] {
+            client.again.every(Duration::milliseconds(100), [&client] {
                 static_cast<void>(client.socket.send(text(client, client.sent++)));
                 if (client.sent == 50) client.again.cancel();
             });
