@@ -2,10 +2,12 @@
 #include <rondo/net/server.hpp>
 
 #include <chrono>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "net/connection_rig.hpp"
+#include "support/death.hpp"
 
 using namespace rondo;
 using namespace rondo::test;
@@ -222,4 +224,30 @@ KERNEL_CASE("a state that can't be made costs its client, and nobody else", "[se
     rig.own(rig.loop.sockets().connect_to(at, {}).value());
     rig.loop.run_once();
     CHECK(server.size() == 1);
+}
+
+namespace {
+
+// The last one that knows the server.
+struct Owner {
+    std::unique_ptr<Server<EventLoop<ManualPoller>, Owner>>* server = nullptr;
+    ~Owner() {
+        if (server != nullptr) server->reset();
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a server that the state of its connection destroys says so", "[server]") {
+    Rig<ManualPoller> rig;
+    auto server = std::make_unique<Server<EventLoop<ManualPoller>, Owner>>(rig.loop);
+    const FdPair ends = rig.loop.sockets().pair(SocketKind::stream).value();
+    server->find(server->adopt(ends.first).value())->state().server = &server;
+    rig.close(ends.second);
+    const auto death = dies([&] {
+        for (int i = 0; i < 10; ++i) rig.loop.poll();
+    });
+    CHECK(death.aborted);
+    CHECK_THAT(death.message, ContainsSubstring("must not destroy the connections that call it"));
+    server->for_each([](auto& connection) { connection.state().server = nullptr; });
 }

@@ -119,9 +119,16 @@ private:
 int main(int argc, char** argv) {
     double minutes = 1;
     uint64_t seed = 1;
-    for (int i = 1; i + 1 < argc; i += 2) {
-        if (std::string_view(argv[i]) == "--minutes") minutes = std::atof(argv[i + 1]);
-        if (std::string_view(argv[i]) == "--seed") seed = std::strtoull(argv[i + 1], nullptr, 10);
+    for (int i = 1; i < argc; i += 2) {
+        const std::string_view word = argv[i];
+        if (i + 1 < argc && word == "--minutes") {
+            minutes = std::atof(argv[i + 1]);
+        } else if (i + 1 < argc && word == "--seed") {
+            seed = std::strtoull(argv[i + 1], nullptr, 10);
+        } else {
+            std::fprintf(stderr, "usage: soak [--minutes N] [--seed N]\n");
+            return 2;
+        }
     }
     const auto milliseconds = static_cast<int64_t>(minutes * 60'000);
     const auto length = rondo::Duration::milliseconds(milliseconds);

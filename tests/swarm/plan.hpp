@@ -49,6 +49,14 @@ public:
                (std::string(sentence) + ": " + std::to_string(a) + " and " + std::to_string(b))
                    .c_str());
     }
+    /// When its servers and clients have been destroyed: no loop has turned in vain, and nothing is
+    /// open.
+    void at_end(sim::World& world) {
+        unless(world.vain_turns() < 20, "a loop made turns in which nothing happened");
+        world.for_each_host([&](const sim::Host& host) {
+            unless_equal(host.open_descriptors(), 0, host.name().c_str());
+        });
+    }
     const std::string& text() const noexcept { return text_; }
 
 private:

@@ -24,7 +24,7 @@ struct Swarm {
     size_t struck[std::size(sim::all_faults)] = {};
     size_t broken = 0;
     size_t work = 0;   // what was done
-    size_t quiet = 0;  // worlds in which nothing may be missing
+    size_t quiet = 0;  // worlds in which nothing has ended a stream
     uint64_t hash = 0;
 
     template <class Make, class Done>
@@ -52,7 +52,7 @@ struct Swarm {
     }
 
     int report(const char* name, bool (*meets)(double sim::Faults::*)) const {
-        std::printf("%s: %llu seeds, %zu broken, %zu complete, %zu done, hash %016llx\n", name,
+        std::printf("%s: %llu seeds, %zu broken, %zu calm, %zu done, hash %016llx\n", name,
                     static_cast<unsigned long long>(seeds), broken, quiet, work,
                     static_cast<unsigned long long>(hash));
         bool all = work > 0;
