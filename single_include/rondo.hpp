@@ -9685,6 +9685,8 @@ private:
     static constexpr size_t copied_below =
         512;  // moved-in owners: a piece costs more than the copy
     static constexpr bool edge = Loop::Poller::traits.edge;
+    static constexpr Interest read_interest =
+        edge ? Interest::read | Interest::priority : Interest::read;
 
     Loop& loop() noexcept { return group_.loop_; }
     auto& sockets() noexcept { return group_.loop_.sockets(); }
@@ -9727,7 +9729,7 @@ private:
     uint16_t depth_ = 0;       // of its handlers on the stack
     bool counted_ = false;     // by the listener that has accepted it
     bool joined_ = false;      // write interest is there
-    bool told_end_ = false;    // a short read may have the end of the stream behind it
+    bool reads_on_ = true;     // a short read may have something behind it
     bool paused_ = false;      // by the user
     bool full_ = false;        // above the high-water mark
     bool choked_ = false;      // so much so by its replies that it doesn't read
@@ -9779,7 +9781,9 @@ namespace rondo::inline RONDO_ABI {
 /// Neither copied nor moved: its connections point at it.
 ///
 /// Lifetime: must not outlive the loop, nor be destroyed by its own handlers (asserted). Its end
-/// closes all connections without calling anybody. Threads: loop thread.
+/// closes all connections without calling anybody. Threads: loop thread. A handler may run a nested
+/// turn, but must not wait in it for what becomes of other connections of the group: what is put
+/// off, such as their on_close, may come only after it has returned.
 template <class Loop, class State, class T>
 class Connections {
 public:
@@ -9986,14 +9990,16 @@ Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& trans
     Connection& connection = *slab_.find(key);
     connection.key_ = key;
     connection.counted_ = counted;
-    const Interest how = Connection::edge ? Interest::read | Interest::edge : Interest::read;
+    const Interest how =
+        Connection::read_interest | (Connection::edge ? Interest::edge : Interest::none);
     auto added = loop_.add(fd, how, [at = &connection](Readiness ready) { at->ready(ready); });
     if (!added) {
         connection.dead_ = true;
         slab_.erase(key);
         return Error::on_fd(added.error().code(), "adopt", fd);
     }
-    if (options_.no_delay) static_cast<void>(loop_.sockets().set_no_delay(fd, true));
+    const bool tcp{loop_.sockets().set_no_delay(fd, options_.no_delay)};
+    connection.reads_on_ = !tcp;
     connection.opened();
     return ConnectionHandle{key};
 }
@@ -10158,7 +10164,7 @@ void Connection<Loop, State, T>::ready(Readiness readiness) {
     if (any(readiness, Readiness::writable | Readiness::hangup | Readiness::error)) {
         can_ |= Interest::write;
     }
-    if (any(readiness, over)) told_end_ = true;
+    if (any(readiness, over | Readiness::priority)) reads_on_ = true;
     work();
 }
 
@@ -10193,12 +10199,13 @@ void Connection<Loop, State, T>::watch_for() {
     Interest wanted = Interest::none;
     if (wants_read()) wanted |= transport_.read_needs();
     if (unsent() != 0 || (ending_ && !write_ended_)) wanted |= transport_.write_needs();
-    if (any(wanted, can_) || (show_again_ && wants_read())) group_.enlist(*this);
+    const bool due = drained_ || (show_again_ && wants_read());
+    if (due || any(wanted, can_)) group_.enlist(*this);
     if constexpr (edge) {
         const bool blocked = any(wanted, Interest::write) && !any(can_, Interest::write);
         if (!blocked || joined_) return;
         joined_ = true;
-        loop().modify(fd_, Interest::read | Interest::write);
+        loop().modify(fd_, read_interest | Interest::write);
     } else {
         loop().modify(fd_, wanted);
     }
@@ -10213,10 +10220,12 @@ bool Connection<Loop, State, T>::wants_read() const noexcept {
     return !paused_ && !choked_;
 }
 
-// A read that fills less than it was given has emptied a socket, and the next bytes are a new edge
-// (epoll(7), question 9). Not so if the end was told of together with the bytes, and one that can't
-// write any more isn't left waiting: it is read until there is nothing. What on_data has left and
-// is to be shown again comes before the next read, which may be the end.
+// A read that fills less than it was given has emptied a TCP socket, and the next bytes are a new
+// edge (epoll(7), question 9). Not so if the end or urgent data, at which a read stops, was told of
+// together with the bytes; nor of other streams: a terminal gives line by line, a Unix socket stops
+// at descriptors that are passed along. They are read until there is nothing, as is one that can't
+// write any more. What on_data has left and is to be shown again comes before the next read, which
+// may be the end. Only the write end of a pipe can't be read: it is woken when its reader has gone.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::read_in() {
     for (int i = 0; wants_read() && !show_again_ && any(can_, transport_.read_needs()); ++i) {
@@ -10230,11 +10239,11 @@ void Connection<Loop, State, T>::read_in() {
             if (broken_ != 0) die(broken_, "write");
             return;
         }
+        if (got.code == EBADF) return die(EPIPE, "write");
         if (!got) return die(got.code, "read");
         if (got.bytes == 0) return read_ended();
-        if (T::short_reads_drain && got.bytes < buffer.size() && !told_end_ && broken_ == 0) {
-            can_ &= ~Interest::read;
-        }
+        const bool drained = T::short_reads_drain && got.bytes < buffer.size();
+        if (drained && !reads_on_ && broken_ == 0) can_ &= ~Interest::read;
         counters_.received += got.bytes;
         counters_.last_received = read_since_ = loop().now();
         if (!closing_) show(buffer.first(got.bytes));
@@ -10520,7 +10529,6 @@ void Connection<Loop, State, T>::write_out() {
         full_ = choked_ = false;
         drained_ = true;
         show_what_is_left();
-        if (depth_ == 0) group_.enlist(*this);
     }
     if (ending_ && unsent() == 0) finish_writing();
 }
@@ -10532,7 +10540,6 @@ void Connection<Loop, State, T>::tell_drained() {
     if (group_.drain_) group_.drain_(*this);
     write_out();
     mark();
-    if (drained_) group_.enlist(*this);
 }
 
 template <class Loop, class State, class T>

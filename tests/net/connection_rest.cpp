@@ -54,6 +54,38 @@ KERNEL_CASE("what on_data has left is shown although nobody hears the replies an
     CHECK(it.closed == 1);
 }
 
+KERNEL_CASE("on_drain comes although the queue has fallen while on_end was running",
+            "[connection]") {
+    StreamRig<TestType> it({.high_water = 1000, .low_water = 100});
+    int drained = 0;
+    it.group.on_drain([&](auto&) { ++drained; });
+    const auto fill = [](auto& connection) {
+        while (!connection.full()) connection.send(std::string(100'000, 'x'));
+    };
+    const auto peer_reads = [&] {
+        for (int i = 0; i < 20; ++i) {
+            it.peer_hears();
+            it.rig.loop.poll();
+        }
+    };
+    it.group.on_end([&](auto& connection) {
+        fill(connection);
+        peer_reads();
+    });
+    auto& connection = it.open();
+    fill(connection);  // from now on it is told of room
+    peer_reads();
+    CHECK(drained == 1);
+    connection.pause();
+    it.peer_finishes();
+    it.turns();
+    connection.resume();  // on_end is called by the group's service
+    it.turns();
+    peer_reads();
+    CHECK(drained == 2);
+    CHECK_FALSE(connection.full());
+}
+
 KERNEL_CASE("the timers of a connection in the background don't keep the loop going",
             "[connection]") {
     StreamRig<TestType> it({.idle_timeout = Duration::seconds(3600)});

@@ -3,6 +3,8 @@
 // The pollers that this platform has, for cases that are templates over them.
 
 #include <tuple>
+#include <type_traits>
+#include <utility>
 
 #include <rondo/backend/epoll_poller.hpp>
 #include <rondo/backend/poll_poller.hpp>
@@ -24,5 +26,15 @@ using ThreadedPollers = std::tuple<
     SelectPoller,
 #endif
     ManualPoller>;
+
+template <class List>
+struct OnKernel;
+template <class... P>
+struct OnKernel<std::tuple<P...>> {
+    using Pollers = decltype(std::tuple_cat(
+        std::declval<std::conditional_t<P::traits.kernel, std::tuple<P>, std::tuple<>>>()...));
+};
+/// For what only a real descriptor does.
+using KernelPollers = OnKernel<ThreadedPollers>::Pollers;
 
 }  // namespace rondo::test

@@ -128,6 +128,8 @@ private:
     static constexpr size_t copied_below =
         512;  // moved-in owners: a piece costs more than the copy
     static constexpr bool edge = Loop::Poller::traits.edge;
+    static constexpr Interest read_interest =
+        edge ? Interest::read | Interest::priority : Interest::read;
 
     Loop& loop() noexcept { return group_.loop_; }
     auto& sockets() noexcept { return group_.loop_.sockets(); }
@@ -170,7 +172,7 @@ private:
     uint16_t depth_ = 0;       // of its handlers on the stack
     bool counted_ = false;     // by the listener that has accepted it
     bool joined_ = false;      // write interest is there
-    bool told_end_ = false;    // a short read may have the end of the stream behind it
+    bool reads_on_ = true;     // a short read may have something behind it
     bool paused_ = false;      // by the user
     bool full_ = false;        // above the high-water mark
     bool choked_ = false;      // so much so by its replies that it doesn't read

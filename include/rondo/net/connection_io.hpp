@@ -89,7 +89,7 @@ void Connection<Loop, State, T>::ready(Readiness readiness) {
     if (any(readiness, Readiness::writable | Readiness::hangup | Readiness::error)) {
         can_ |= Interest::write;
     }
-    if (any(readiness, over)) told_end_ = true;
+    if (any(readiness, over | Readiness::priority)) reads_on_ = true;
     work();
 }
 
@@ -124,12 +124,13 @@ void Connection<Loop, State, T>::watch_for() {
     Interest wanted = Interest::none;
     if (wants_read()) wanted |= transport_.read_needs();
     if (unsent() != 0 || (ending_ && !write_ended_)) wanted |= transport_.write_needs();
-    if (any(wanted, can_) || (show_again_ && wants_read())) group_.enlist(*this);
+    const bool due = drained_ || (show_again_ && wants_read());
+    if (due || any(wanted, can_)) group_.enlist(*this);
     if constexpr (edge) {
         const bool blocked = any(wanted, Interest::write) && !any(can_, Interest::write);
         if (!blocked || joined_) return;
         joined_ = true;
-        loop().modify(fd_, Interest::read | Interest::write);
+        loop().modify(fd_, read_interest | Interest::write);
     } else {
         loop().modify(fd_, wanted);
     }
@@ -144,10 +145,12 @@ bool Connection<Loop, State, T>::wants_read() const noexcept {
     return !paused_ && !choked_;
 }
 
-// A read that fills less than it was given has emptied a socket, and the next bytes are a new edge
-// (epoll(7), question 9). Not so if the end was told of together with the bytes, and one that can't
-// write any more isn't left waiting: it is read until there is nothing. What on_data has left and
-// is to be shown again comes before the next read, which may be the end.
+// A read that fills less than it was given has emptied a TCP socket, and the next bytes are a new
+// edge (epoll(7), question 9). Not so if the end or urgent data, at which a read stops, was told of
+// together with the bytes; nor of other streams: a terminal gives line by line, a Unix socket stops
+// at descriptors that are passed along. They are read until there is nothing, as is one that can't
+// write any more. What on_data has left and is to be shown again comes before the next read, which
+// may be the end. Only the write end of a pipe can't be read: it is woken when its reader has gone.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::read_in() {
     for (int i = 0; wants_read() && !show_again_ && any(can_, transport_.read_needs()); ++i) {
@@ -161,11 +164,11 @@ void Connection<Loop, State, T>::read_in() {
             if (broken_ != 0) die(broken_, "write");
             return;
         }
+        if (got.code == EBADF) return die(EPIPE, "write");
         if (!got) return die(got.code, "read");
         if (got.bytes == 0) return read_ended();
-        if (T::short_reads_drain && got.bytes < buffer.size() && !told_end_ && broken_ == 0) {
-            can_ &= ~Interest::read;
-        }
+        const bool drained = T::short_reads_drain && got.bytes < buffer.size();
+        if (drained && !reads_on_ && broken_ == 0) can_ &= ~Interest::read;
         counters_.received += got.bytes;
         counters_.last_received = read_since_ = loop().now();
         if (!closing_) show(buffer.first(got.bytes));

@@ -124,7 +124,6 @@ void Connection<Loop, State, T>::write_out() {
         full_ = choked_ = false;
         drained_ = true;
         show_what_is_left();
-        if (depth_ == 0) group_.enlist(*this);
     }
     if (ending_ && unsent() == 0) finish_writing();
 }
@@ -136,7 +135,6 @@ void Connection<Loop, State, T>::tell_drained() {
     if (group_.drain_) group_.drain_(*this);
     write_out();
     mark();
-    if (drained_) group_.enlist(*this);
 }
 
 template <class Loop, class State, class T>

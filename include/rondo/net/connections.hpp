@@ -17,7 +17,9 @@ namespace rondo::inline RONDO_ABI {
 /// Neither copied nor moved: its connections point at it.
 ///
 /// Lifetime: must not outlive the loop, nor be destroyed by its own handlers (asserted). Its end
-/// closes all connections without calling anybody. Threads: loop thread.
+/// closes all connections without calling anybody. Threads: loop thread. A handler may run a nested
+/// turn, but must not wait in it for what becomes of other connections of the group: what is put
+/// off, such as their on_close, may come only after it has returned.
 template <class Loop, class State, class T>
 class Connections {
 public:
@@ -224,14 +226,16 @@ Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& trans
     Connection& connection = *slab_.find(key);
     connection.key_ = key;
     connection.counted_ = counted;
-    const Interest how = Connection::edge ? Interest::read | Interest::edge : Interest::read;
+    const Interest how =
+        Connection::read_interest | (Connection::edge ? Interest::edge : Interest::none);
     auto added = loop_.add(fd, how, [at = &connection](Readiness ready) { at->ready(ready); });
     if (!added) {
         connection.dead_ = true;
         slab_.erase(key);
         return Error::on_fd(added.error().code(), "adopt", fd);
     }
-    if (options_.no_delay) static_cast<void>(loop_.sockets().set_no_delay(fd, true));
+    const bool tcp{loop_.sockets().set_no_delay(fd, options_.no_delay)};
+    connection.reads_on_ = !tcp;
     connection.opened();
     return ConnectionHandle{key};
 }
