@@ -5,7 +5,6 @@
 // no key ever moves to another. Keys that expire are also kept in the order of their time, so that
 // expiring them is no search.
 
-#include <algorithm>
 #include <deque>
 #include <functional>
 #include <memory_resource>
@@ -14,6 +13,7 @@
 #include <string_view>
 #include <tuple>
 #include <unordered_map>
+#include <utility>
 #include <variant>
 #include <vector>
 

@@ -74,6 +74,49 @@ TEST_CASE("the wildcard of IPv6 takes IPv4 only if it is dual-stack") {
     CHECK(site.peer_of_connect(any, true, site.host.address(80, Family::ipv6)));
 }
 
+TEST_CASE("a socket of IPv6 may ask for an IPv4 address, mapped") {
+    Site site;
+    const Endpoint v4 = site.host.address(80), mapped = sim::Host::seen_by(Family::ipv6, v4);
+    REQUIRE(mapped.family() == Family::ipv6);
+    CHECK(site.peer_of_connect(v4, false, mapped).with_port(0) ==
+          site.world.host("here").address(0));
+    const Endpoint both = site.peer_of_connect(Endpoint::ipv6_any(80), true, mapped);
+    CHECK(both.family() == Family::ipv6);
+    CHECK(both.unmapped().with_port(0) == site.world.host("here").address(0));
+    CHECK_FALSE(site.peer_of_connect(Endpoint::ipv6_any(80), false, mapped));
+    const int fd = site.here.sockets().connect_to(mapped, {}).value();
+    CHECK(site.here.sockets().local(fd).value().family() == Family::ipv6);
+    site.here.sockets().close(fd);
+}
+
+TEST_CASE("no call makes more descriptors than a host may have") {
+    Site site;
+    auto& sockets = site.there.sockets();
+    auto& system = site.there.poller().system();
+    const size_t open = site.host.open_descriptors();
+    site.host.set_fd_max(open);
+    CHECK(sockets.open(Family::ipv4, SocketKind::stream).error() == EMFILE);
+    CHECK(sockets.pipe().error() == EMFILE);
+    CHECK(system.open_signals().error() == EMFILE);
+    CHECK(system.watch_child(7).error() == EMFILE);
+    site.host.set_fd_max(open + 1);
+    for (const auto kind : {SocketKind::stream, SocketKind::datagram}) {
+        CHECK(sockets.pair(kind).error() == EMFILE);
+    }
+    CHECK(sockets.pipe().error() == EMFILE);
+    CHECK(site.host.open_descriptors() == open);
+    sockets.close(sockets.open(Family::ipv4, SocketKind::stream).value());
+    site.host.set_fd_max(open + 2);
+    const FdPair ends = sockets.pair(SocketKind::stream).value();
+    sockets.close(ends.first);
+    sockets.close(ends.second);
+}
+
+TEST_CASE("the ports that a host chooses are never those of servers") {
+    Site site;
+    for (int i = 0; i < 70'000; ++i) REQUIRE(site.host.next_port() >= 40'000);
+}
+
 TEST_CASE("a dual-stack wildcard and that of IPv4 are the same port") {
     Site site;
     auto& sockets = site.there.sockets();

@@ -6,9 +6,14 @@
 // neither early nor late, and duels: two watches that are ready at once, and two timers of one
 // time, of which whichever comes first ends the other.
 
+#include <algorithm>
+#include <cstddef>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include <rondo/net/connector.hpp>

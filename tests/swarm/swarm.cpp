@@ -5,7 +5,9 @@
 // swarm WORLD [--first SEED] [--seeds N] [--trace]
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
+#include <iterator>
+#include <memory>
+#include <string>
 #include <string_view>
 
 #include "swarm/chat_world.hpp"

@@ -3,18 +3,22 @@
 // DatagramSocket: messages with a sender. What doesn't fit is lost, or, between the ends of a pair,
 // refused. What a connected socket sends to nobody comes back as an error of its next call.
 
+#include <errno.h>
+
+#include <algorithm>
 #include <deque>
+#include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
-#include <rondo/sim/network.hpp>
 #include <rondo/sim/object.hpp>
 
 namespace rondo::inline RONDO_ABI::sim {
 
 class DatagramSocket final : public Object, public std::enable_shared_from_this<DatagramSocket> {
 public:
-    DatagramSocket(int host, size_t buffer)
-        : Object(Kind::datagram), host_(host), buffer_(buffer) {}
+    explicit DatagramSocket(size_t buffer) : Object(Kind::datagram), buffer_(buffer) {}
 
     static void join(const std::shared_ptr<DatagramSocket>& a,
                      const std::shared_ptr<DatagramSocket>& b) {
@@ -27,8 +31,10 @@ public:
         return to.is_ip() && (to.family() == Family::ipv4 ? to.address()[0] >> 4U == 14
                                                           : to.address()[0] == 0xff);
     }
+    /// Of all hosts: 255.255.255.255, 10.255.255.255, and 127.255.255.255.
     static bool is_broadcast(const Endpoint& to) {
-        return to.family() == Family::ipv4 && to.address()[3] == 255;
+        return to.family() == Family::ipv4 &&
+               std::ranges::all_of(to.address().subspan(1), [](uint8_t one) { return one == 255; });
     }
     static bool is_for_many(const Endpoint& to) { return is_group(to) || is_broadcast(to); }
     bool hears(const Endpoint& to) const {
@@ -36,7 +42,6 @@ public:
         return is_broadcast(to) || std::count(groups.begin(), groups.end(), to.with_port(0)) != 0;
     }
 
-    int host() const noexcept { return host_; }
     Readiness state() const {
         Readiness state = Readiness::writable;
         if (error_ != 0) return state | Readiness::readable | Readiness::error;
@@ -99,7 +104,6 @@ private:
         Endpoint from;
     };
 
-    const int host_;
     size_t buffer_;
     size_t used_ = 0;
     bool paired_ = false;

@@ -3,8 +3,11 @@
 // Host: a machine of a simulated world. It has a name, an address of each family, descriptors, and
 // the sockets that are bound to its ports.
 
+#include <algorithm>
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <rondo/sim/kinds.hpp>
@@ -29,11 +32,8 @@ public:
     }
     bool has(const Endpoint& at) const noexcept {
         if (at.family() == Family::ipv4 && at.address()[0] == 127) return true;
-        return at.with_port(0) == address(0, at.family()) || is_wildcard(at) ||
+        return at.with_port(0) == address(0, at.family()) || at.is_any() ||
                at.with_port(0) == Endpoint::ipv6_loopback(0);
-    }
-    static bool is_wildcard(const Endpoint& at) noexcept {
-        return at.with_port(0) == Endpoint::ipv4_any(0) || at.with_port(0) == Endpoint::ipv6_any(0);
     }
     /// An address as a socket of that family sees it: IPv4-mapped in IPv6 (RFC 4291, 2.5.5.2).
     static Endpoint seen_by(Family family, const Endpoint& at) noexcept {
@@ -51,7 +51,9 @@ public:
 
     // Descriptors.
 
-    bool full() const noexcept { return open_ >= fd_max_; }
+    bool has_room(size_t count = 1) const noexcept {
+        return open_ < fd_max_ && count <= fd_max_ - open_;
+    }
     /// The lowest free number, as a kernel gives it.
     int insert(std::shared_ptr<Object> object) {
         size_t at = 0;
@@ -89,7 +91,11 @@ public:
 
     // Ports. Streams and datagrams have numbers of their own.
 
-    uint16_t free_port() noexcept { return next_port_++; }
+    /// Another one each time, until all of them have been given: then the first one comes again.
+    uint16_t next_port() noexcept {
+        if (last_port_ == UINT16_MAX) last_port_ = before_ports;
+        return ++last_port_;
+    }
     /// A name, and one that goes with it or none. False: one of them is taken.
     bool take_names(const Endpoint& at, const Endpoint& also, bool stream,
                     const std::shared_ptr<Object>& by, bool share) {
@@ -123,6 +129,7 @@ public:
 private:
     // Far from the numbers that the operating system gives, so that a mix-up is noticed.
     static constexpr int first_fd = 1000;
+    static constexpr uint16_t before_ports = 39'999;
 
     using Owners = std::vector<std::weak_ptr<Object>>;
 
@@ -143,7 +150,7 @@ private:
     bool slow_ = false;
     size_t open_ = 0;
     size_t fd_max_ = SIZE_MAX;
-    uint16_t next_port_ = 40000;
+    uint16_t last_port_ = before_ports;
     std::vector<std::shared_ptr<Object>> table_;
     std::map<std::string, Owners> names_;
 };

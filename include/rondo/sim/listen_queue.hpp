@@ -2,6 +2,12 @@
 #pragma once
 // A socket that waits for connections.
 
+#include <deque>
+#include <memory>
+#include <utility>
+
+#include <rondo/sim/network.hpp>
+#include <rondo/sim/object.hpp>
 #include <rondo/sim/stream.hpp>
 
 namespace rondo::inline RONDO_ABI::sim {

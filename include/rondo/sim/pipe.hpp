@@ -2,6 +2,15 @@
 #pragma once
 // The ends of a pipe. It is within a host, so what is written is there at once.
 
+#include <errno.h>
+
+#include <algorithm>
+#include <deque>
+#include <memory>
+#include <span>
+#include <utility>
+
+#include <rondo/sim/object.hpp>
 #include <rondo/sim/stream.hpp>
 
 namespace rondo::inline RONDO_ABI::sim {

@@ -6,6 +6,11 @@
 // A TCP connect is in progress until the answer has come over the network, also when it is bound to
 // fail; a Unix one is decided at once.
 
+#include <errno.h>
+
+#include <memory>
+#include <utility>
+
 #include <rondo/core/result.hpp>
 #include <rondo/sim/sim_transfer.hpp>
 
@@ -16,7 +21,7 @@ public:
     using SimTransfer::SimTransfer;
 
     Result<int> open(Family family, SocketKind kind) {
-        if (host_->full()) return Error(EMFILE, "socket");
+        if (!host_->has_room()) return Error(EMFILE, "socket");
         return host_->insert(make(family, kind));
     }
     Result<FdPair> pair(SocketKind kind) {
@@ -24,17 +29,17 @@ public:
             const auto a = std::make_shared<sim::Stream>(network(), host_->index(), false);
             const auto b = std::make_shared<sim::Stream>(network(), host_->index(), false);
             sim::Stream::join(a, b);
-            return insert_pair(a, b);
+            return insert_pair("socketpair", a, b);
         }
-        const auto a = std::make_shared<sim::DatagramSocket>(host_->index(), buffer());
-        const auto b = std::make_shared<sim::DatagramSocket>(host_->index(), buffer());
+        const auto a = std::make_shared<sim::DatagramSocket>(buffer());
+        const auto b = std::make_shared<sim::DatagramSocket>(buffer());
         sim::DatagramSocket::join(a, b);
-        return insert_pair(a, b);
+        return insert_pair("socketpair", a, b);
     }
     Result<FdPair> pipe() {
         const auto pipe = std::make_shared<sim::PipeBuffer>();
         pipe->size_max = buffer();
-        return insert_pair(std::make_shared<sim::PipeReader>(pipe),
+        return insert_pair("pipe", std::make_shared<sim::PipeReader>(pipe),
                            std::make_shared<sim::PipeWriter>(pipe));
     }
 
@@ -70,7 +75,7 @@ public:
         if (object == nullptr) return Error::on_fd(EBADF, "accept", fd);
         if (object->listener() == nullptr) return Error::on_fd(EINVAL, "accept", fd);
         const bool waiting = object->listener()->state() != Readiness::none;
-        if (waiting && (host_->full() || network().strikes(&sim::Faults::accept_no_fds))) {
+        if (waiting && (!host_->has_room() || network().strikes(&sim::Faults::accept_no_fds))) {
             network().note("accept fails", host_->index(), fd, EMFILE);
             return Error::on_fd(EMFILE, "accept", fd);
         }
@@ -154,12 +159,14 @@ private:
             object = std::make_shared<sim::Stream>(network(), host_->index(),
                                                    family != Family::unix_path);
         } else {
-            object = std::make_shared<sim::DatagramSocket>(host_->index(), buffer());
+            object = std::make_shared<sim::DatagramSocket>(buffer());
         }
         object->family = family;
         return object;
     }
-    Result<FdPair> insert_pair(std::shared_ptr<sim::Object> a, std::shared_ptr<sim::Object> b) {
+    Result<FdPair> insert_pair(const char* call, std::shared_ptr<sim::Object> a,
+                               std::shared_ptr<sim::Object> b) {
+        if (!host_->has_room(2)) return Error(EMFILE, call);
         const int first = host_->insert(std::move(a));
         return FdPair{first, host_->insert(std::move(b))};
     }
@@ -175,16 +182,18 @@ private:
 
     // The address that the routing would choose.
     Endpoint source_for(const Endpoint& to) {
-        const uint16_t port = host_->free_port();
-        if (to.with_port(0) == Endpoint::ipv6_loopback(0)) return Endpoint::ipv6_loopback(port);
-        if (to.with_port(0) == Endpoint::ipv4_loopback(0)) return Endpoint::ipv4_loopback(port);
-        return host_->address(port, to.family());
+        const uint16_t port = host_->next_port();
+        const Endpoint real = to.unmapped();
+        Endpoint source = host_->address(port, real.family());
+        if (real.with_port(0) == Endpoint::ipv6_loopback(0)) source = Endpoint::ipv6_loopback(port);
+        if (real.with_port(0) == Endpoint::ipv4_loopback(0)) source = Endpoint::ipv4_loopback(port);
+        return sim::Host::seen_by(to.family(), source);
     }
 
     // Asks over the network, and hears the answer in the same way.
     void call(const std::shared_ptr<sim::Stream>& end, const Endpoint& at) {
         sim::Network* const net = &network();
-        sim::Host* const there = world_->host_at(at, *host_);
+        sim::Host* const there = world_->host_at(at.unmapped(), *host_);
         const bool local = there == host_;
         const auto refuse_at = [net, weak = std::weak_ptr(end)](Duration delay, int code) {
             net->after(delay, [weak, code] {
@@ -211,15 +220,15 @@ private:
 
     // Makes the connection, or says why not.
     static int meet(sim::Host& there, const std::shared_ptr<sim::Stream>& end, const Endpoint& at) {
-        const auto object = there.named(at, true, end->local.port());
+        const auto object = there.named(at.unmapped(), true, end->local.port());
         const bool path = !at.is_ip();
         if (!object) return path ? ENOENT : ECONNREFUSED;
         if (object->listener() == nullptr) return ECONNREFUSED;
         if (object->listener()->full()) return path ? EAGAIN : ECONNREFUSED;
         const auto other = end->counterpart(there.index());
         end->peer = at;
-        other->local = sim::Host::seen_by(object->family, at);
-        other->peer = sim::Host::seen_by(object->family, end->local);
+        other->local = sim::Host::seen_by(object->family, at.unmapped());
+        other->peer = sim::Host::seen_by(object->family, end->local.unmapped());
         sim::Stream::meet(end, other);
         object->listener()->push(other);
         return 0;

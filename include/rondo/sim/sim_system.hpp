@@ -3,7 +3,13 @@
 // SystemApi in a simulated world. Signals and ends of children come from the test; names are those
 // of the world's hosts.
 
+#include <errno.h>
+#include <stdint.h>
+
 #include <map>
+#include <memory>
+#include <span>
+#include <utility>
 
 #include <rondo/core/child_status.hpp>
 #include <rondo/core/result.hpp>
@@ -35,6 +41,7 @@ public:
 
     Result<int> open_signals() {
         if (host_->find(signal_fd_) == nullptr) {
+            if (!host_->has_room()) return Error(EMFILE, "signalfd");
             signal_fd_ = host_->insert(std::make_shared<sim::Flag>());
         }
         return signal_fd_;
@@ -53,6 +60,7 @@ public:
     }
 
     Result<int> watch_child(int pid) {
+        if (!host_->has_room()) return Error(EMFILE, "pidfd_open");
         const int fd = host_->insert(std::make_shared<sim::Flag>());
         child_fds_[pid] = fd;
         if (ended_.contains(pid)) set_readable(fd, true);

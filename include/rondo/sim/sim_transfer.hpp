@@ -2,6 +2,13 @@
 #pragma once
 // SimTransfer: the part of SimSockets that moves bytes, joins groups and takes options.
 
+#include <errno.h>
+
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <vector>
+
 #include <rondo/core/result.hpp>
 #include <rondo/sim/world.hpp>
 
@@ -60,11 +67,12 @@ public:
     }
     BatchResult receive_batch(int fd, std::span<std::byte> in, size_t slot,
                               std::span<Datagram> from) noexcept {
-        for (size_t i = 0; i < from.size() && (i + 1) * slot <= in.size(); ++i) {
+        const size_t most = std::min(from.size(), in.size() / slot);
+        for (size_t i = 0; i < most; ++i) {
             const IoResult got = receive_from(fd, in.subspan(i * slot, slot), from[i]);
             if (!got) return {i, got.code};
         }
-        return {from.size(), 0};
+        return {most, 0};
     }
     BatchResult send_batch(int fd, std::span<const OutDatagram> out) noexcept {
         for (size_t i = 0; i < out.size(); ++i) {
@@ -165,7 +173,7 @@ protected:
         if (at.is_ip() && !DatagramSocket::is_group(at) && !host_->has(at)) {
             return Error(EADDRNOTAVAIL, "bind", at.text());
         }
-        const Endpoint name = at.is_ip() && at.port() == 0 ? at.with_port(host_->free_port()) : at;
+        const Endpoint name = at.is_ip() && at.port() == 0 ? at.with_port(host_->next_port()) : at;
         const bool stream = object->datagram() == nullptr;
         if (!stream) share = object->datagram()->share;
         const bool dual = object->dual_stack && name.with_port(0) == Endpoint::ipv6_any(0);
@@ -207,7 +215,7 @@ private:
         if (far && network().strikes(&Faults::datagram_lost)) return;
         const int copies = far && network().strikes(&Faults::datagram_doubled) ? 2 : 1;
         Endpoint sender = from.local;
-        if (Host::is_wildcard(sender)) {
+        if (sender.is_any()) {
             sender =
                 far ? host_->address(sender.port(), to.family()) : loopback_like(to, sender.port());
         }

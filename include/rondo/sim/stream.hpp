@@ -5,7 +5,13 @@
 // and its reset included, travels to the other over the network, in order; so does the room that
 // the other makes by reading.
 
+#include <errno.h>
+
+#include <algorithm>
 #include <deque>
+#include <memory>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <rondo/sim/network.hpp>
@@ -60,7 +66,6 @@ public:
         return other;
     }
 
-    int host() const noexcept { return host_; }
     bool idle() const noexcept { return link_ == Link::none; }
     bool connecting() const noexcept { return link_ == Link::connecting; }
     void begin_connect() noexcept { link_ = Link::connecting; }
@@ -190,12 +195,12 @@ private:
                                receiver->receive(part);
                                if (cut) receiver->reset();
                            } else if (sender) {
-                               sender->refused_bytes(to);
+                               sender->refused_bytes();
                            }
                        });
     }
     // TCP learns from the answer to its bytes that nobody is there any more.
-    void refused_bytes(const std::weak_ptr<Stream>&) {
+    void refused_bytes() {
         network_.carry(other_host_, host_, 0, last_answer_, [self = weak_from_this()] {
             const auto here = self.lock();
             if (here) here->fail(here->finished_ ? EPIPE : ECONNRESET);
