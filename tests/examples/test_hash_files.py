@@ -80,13 +80,14 @@ def test_it_tells_what_it_cant_hash():
 
 def test_a_client_that_has_gone_gets_no_answer_and_harms_nobody():
     with tempfile.TemporaryDirectory() as root:
-        os.mkfifo(root + "/slow")
+        for name in ("gone", "slow"):  # a writer would also meet the reader that is about to end
+            os.mkfifo(f"{root}/{name}")
         with Server("hash_files", "--root", root) as server:
             with server.connect() as client:
-                client.sendall(b"hash slow\nping\n")
+                client.sendall(b"hash gone\nping\n")
                 assert receive(client, 5) == b"pong\n"
                 client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            with open(root + "/slow", "wb"):
+            with open(root + "/gone", "wb"):
                 pass
             with server.connect() as other:
                 other.sendall(b"hash slow\nping\n")
