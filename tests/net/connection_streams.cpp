@@ -14,6 +14,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include <rondo/net/connections.hpp>
 
@@ -45,7 +46,40 @@ struct Counted : Plain {
         return Plain::read(sockets, fd, in);
     }
 };
+/// Edge-triggered, and without priority: such a poller refuses interest in it.
+struct WithoutPriority : ManualPoller {
+    static constexpr PollerTraits traits{.edge = true, .read_closed = true, .kernel = false};
+
+    using ManualPoller::ManualPoller;
+    explicit WithoutPriority(ManualPoller&& all) : ManualPoller(std::move(all)) {}
+    static Result<WithoutPriority> open() {
+        auto opened = ManualPoller::open();
+        if (!opened) return opened.error();
+        return WithoutPriority(std::move(*opened));
+    }
+    Result<void> add(int fd, Interest interest, Token token) {
+        if (any(interest, Interest::priority)) return Error::on_fd(ENOTSUP, "add", fd);
+        return ManualPoller::add(fd, interest, token);
+    }
+    Result<void> modify(int fd, Interest from, Interest to, Token token) {
+        if (any(to, Interest::priority)) return Error::on_fd(ENOTSUP, "modify", fd);
+        return ManualPoller::modify(fd, from, to, token);
+    }
+};
 }  // namespace
+
+TEST_CASE("a connection asks no poller for priority that has none", "[connection]") {
+    StreamRig<WithoutPriority> it;
+    auto& connection = it.open();
+    connection.send(std::string(1'000'000, 'x'));  // more than fits: it waits for writing too
+    it.peer_sends("hello");
+    it.turns();
+    CHECK(it.heard == "hello");
+    it.peer_hears();
+    it.turns();
+    CHECK(connection.unsent() < 1'000'000 - 65536);
+    CHECK(it.closed == 0);
+}
 
 ON_KERNEL("a terminal gives line by line, and all lines that have come are heard", "[connection]") {
     StreamRig<TestType> it;

@@ -128,8 +128,9 @@ private:
     static constexpr size_t copied_below =
         512;  // moved-in owners: a piece costs more than the copy
     static constexpr bool edge = Loop::Poller::traits.edge;
-    static constexpr Interest read_interest =
-        edge ? Interest::read | Interest::priority : Interest::read;
+    static constexpr Interest read_interest = edge && Loop::Poller::traits.priority
+                                                  ? Interest::read | Interest::priority
+                                                  : Interest::read;
 
     Loop& loop() noexcept { return group_.loop_; }
     auto& sockets() noexcept { return group_.loop_.sockets(); }
