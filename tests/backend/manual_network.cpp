@@ -227,6 +227,24 @@ TEMPLATE_LIST_TEST_CASE("a datagram brings its sender and tells if it was cut", 
     CHECK(sockets.receive_from(b, small, about).would_block());
 }
 
+TEMPLATE_LIST_TEST_CASE("a batch receives what its room holds", "", Worlds) {
+    Connected<TestType> bench;
+    auto& sockets = bench.poller.sockets();
+    const int a = bench.own(sockets.open(Family::ipv4, SocketKind::datagram).value());
+    const int b = bench.own(sockets.open(Family::ipv4, SocketKind::datagram).value());
+    REQUIRE(sockets.bind(b, Endpoint::ipv4_loopback(0)));
+    const Endpoint to = sockets.local(b).value();
+    const std::byte bytes[4]{};
+    for (int i = 0; i < 3; ++i) REQUIRE(sockets.send_to(a, bytes, to).bytes == 4);
+    bench.await(b, Interest::read);
+    std::byte room[11];
+    Datagram about[9];
+    CHECK(sockets.receive_batch(b, room, 0, about).count == 0);
+    CHECK(sockets.receive_batch(b, room, 12, about).count == 0);
+    CHECK(sockets.receive_batch(b, room, 4, about).count == 2);
+    CHECK(sockets.receive_batch(b, room, 4, about).count == 1);
+}
+
 TEST_CASE("a held connect is neither made nor refused until it is let go") {
     ManualWorld world;
     ManualPoller poller(world);

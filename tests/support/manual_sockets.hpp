@@ -215,11 +215,13 @@ public:
 
     BatchResult receive_batch(int fd, std::span<std::byte> in, size_t slot,
                               std::span<Datagram> from) noexcept {
-        for (size_t i = 0; i < from.size() && (i + 1) * slot <= in.size(); ++i) {
+        const size_t fitting = slot != 0 ? in.size() / slot : 0;
+        const size_t most = std::min(from.size(), fitting);
+        for (size_t i = 0; i < most; ++i) {
             const IoResult got = receive_from(fd, in.subspan(i * slot, slot), from[i]);
             if (!got) return {i, got.code};
         }
-        return {from.size(), 0};
+        return {most, 0};
     }
     BatchResult send_batch(int fd, std::span<const OutDatagram> out) noexcept {
         for (size_t i = 0; i < out.size(); ++i) {

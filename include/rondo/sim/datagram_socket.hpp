@@ -31,7 +31,8 @@ public:
         return to.is_ip() && (to.family() == Family::ipv4 ? to.address()[0] >> 4U == 14
                                                           : to.address()[0] == 0xff);
     }
-    /// Of all hosts: 255.255.255.255, 10.255.255.255, and 127.255.255.255.
+    /// Of all hosts, 255.255.255.255, or of a network of which the first byte is the name, as the
+    /// hosts' 10.255.255.255.
     static bool is_broadcast(const Endpoint& to) {
         return to.family() == Family::ipv4 &&
                std::ranges::all_of(to.address().subspan(1), [](uint8_t one) { return one == 255; });

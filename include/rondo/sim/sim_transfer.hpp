@@ -67,7 +67,8 @@ public:
     }
     BatchResult receive_batch(int fd, std::span<std::byte> in, size_t slot,
                               std::span<Datagram> from) noexcept {
-        const size_t most = std::min(from.size(), in.size() / slot);
+        const size_t fitting = slot != 0 ? in.size() / slot : 0;
+        const size_t most = std::min(from.size(), fitting);
         for (size_t i = 0; i < most; ++i) {
             const IoResult got = receive_from(fd, in.subspan(i * slot, slot), from[i]);
             if (!got) return {i, got.code};
