@@ -39,7 +39,9 @@ inline sim::WorldOptions swarm_options(uint64_t seed) {
     const bool kind = random.chance(0.3);  // nothing ends a stream: all must come
     for (const sim::NamedFault& fault : sim::all_faults) {
         const bool deadly = is_deadly(fault.chance);
-        const double most = deadly ? 0.02 : 0.2;
+        const bool rare =
+            fault.chance == &sim::Faults::reset || fault.chance == &sim::Faults::half_close;
+        const double most = rare ? 0.02 : 0.2;
         const double drawn = static_cast<double>(random.below(1000)) / 1000 * most;
         const bool meant = random.chance(0.5) && !(deadly && kind);
         options.faults.*fault.chance = meant ? drawn : 0;
