@@ -607,6 +607,7 @@ namespace rondo::inline RONDO_ABI::detail {
 #define RONDO_HAS_EVENTFD 1
 #define RONDO_HAS_PIDFD 1
 #define RONDO_HAS_AFFINITY 1
+#define RONDO_HAS_INHERITED_NO_DELAY 1  // TCP_NODELAY of the listening socket
 #define RONDO_HAS_ABSTRACT_UNIX 1
 #define RONDO_HAS_MMSG 1
 #else
@@ -614,6 +615,7 @@ namespace rondo::inline RONDO_ABI::detail {
 #define RONDO_HAS_EVENTFD 0
 #define RONDO_HAS_PIDFD 0
 #define RONDO_HAS_AFFINITY 0
+#define RONDO_HAS_INHERITED_NO_DELAY 0
 #define RONDO_HAS_ABSTRACT_UNIX 0
 #define RONDO_HAS_MMSG 0
 #endif
@@ -1318,6 +1320,7 @@ struct ListenOptions {
     int backlog = 511;        ///< connections that wait to be accepted; the kernel may clip it
     bool reuse_port = false;  ///< several sockets share the port, the kernel spreads connections
     bool dual_stack = false;  ///< an IPv6 wildcard also takes IPv4
+    bool no_delay = false;    ///< TCP_NODELAY, which Linux hands on to accepted connections
     uint32_t unix_mode = 0;   ///< permissions of a Unix socket's file; 0 leaves the umask's
 };
 
@@ -1457,6 +1460,7 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
     { s.set_reuse_port(fd, on) } -> std::same_as<Result<void>>;
     { s.set_v6_only(fd, on) } -> std::same_as<Result<void>>;
     { s.set_no_delay(fd, on) } -> std::same_as<Result<void>>;
+    { S::inherits_no_delay } -> std::convertible_to<bool>;  // who is accepted, from who listens
     { s.set_keep_alive(fd, keep_alive) } -> std::same_as<Result<void>>;
     { s.set_send_timeout(fd, timeout) } -> std::same_as<Result<void>>;
     { s.set_receive_timeout(fd, timeout) } -> std::same_as<Result<void>>;
@@ -2125,10 +2129,12 @@ public:
         return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, int{on}, "set IPV6_V6ONLY");
     }
 
-    /// Small writes leave at once, without waiting for what is on its way (Nagle).
+    /// Small writes leave at once, without waiting for what is on its way (Nagle). Where
+    /// `inherits_no_delay`, an accepted socket has it from the one that listens: Linux clones it.
     static Result<void> set_no_delay(int fd, bool on) noexcept {
         return set(fd, IPPROTO_TCP, TCP_NODELAY, int{on}, "set TCP_NODELAY");
     }
+    static constexpr bool inherits_no_delay = RONDO_HAS_INHERITED_NO_DELAY;
 
     /// Probes an idle connection; a count of 0 turns the probes off. Times are rounded up to
     /// seconds. Linux takes 1 to 32767 seconds and a count up to 127 (else EINVAL). Where an
@@ -2637,6 +2643,7 @@ private:
                                              const ListenOptions& options) noexcept {
         auto ok = set_reuse_address(fd, true);
         if (ok && options.reuse_port) ok = set_reuse_port(fd, true);
+        if (ok && options.no_delay) ok = set_no_delay(fd, true);
         if (ok && at.family() == Family::ipv6) ok = set_v6_only(fd, !options.dual_stack);
         return ok;
     }
@@ -9851,7 +9858,7 @@ public:
     /// is if State's constructor throws. An exception of on_open passes through; the connection is
     /// there all the same.
     Result<ConnectionHandle> adopt(int fd, const T& transport = T()) {
-        return add(fd, transport, false);
+        return add(fd, transport, false, false);
     }
 
     /// nullptr if it is gone.
@@ -9879,8 +9886,11 @@ protected:
         gone_ = gone;
         gone_context_ = context;
     }
-    /// Like adopt, of one that the listener counts.
-    Result<ConnectionHandle> adopt_counted(int fd) { return add(fd, T(), true); }
+    /// Like adopt, of one that the listener counts. `prepared`: it is TCP, and has TCP_NODELAY as
+    /// the options say.
+    Result<ConnectionHandle> adopt_counted(int fd, bool prepared) {
+        return add(fd, T(), true, prepared);
+    }
 
 private:
     friend Connection;
@@ -9908,7 +9918,7 @@ private:
         return options;
     }
 
-    Result<ConnectionHandle> add(int fd, const T& transport, bool counted);
+    Result<ConnectionHandle> add(int fd, const T& transport, bool counted, bool prepared);
     void enlist(Connection& connection) noexcept;
     void unlist(Connection& connection) noexcept;
     bool ready_to_serve();
@@ -9971,8 +9981,8 @@ Connections<Loop, State, T>::~Connections() {
 }
 
 template <class Loop, class State, class T>
-Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& transport,
-                                                          bool counted) {
+Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& transport, bool counted,
+                                                          bool prepared) {
     if (handler_lost_ || !ready_to_serve()) return Error::on_fd(ENOMEM, "adopt", fd);
     // If State's constructor throws, nobody else sees to a descriptor that was just accepted.
     struct Unowned {
@@ -9999,7 +10009,7 @@ Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& trans
         slab_.erase(key);
         return Error::on_fd(added.error().code(), "adopt", fd);
     }
-    const bool tcp{loop_.sockets().set_no_delay(fd, options_.no_delay)};
+    const bool tcp = prepared || loop_.sockets().set_no_delay(fd, options_.no_delay);
     connection.reads_on_ = !tcp;
     connection.opened();
     return ConnectionHandle{key};
@@ -11610,13 +11620,23 @@ public:
     /// Listens on one more endpoint. Port 0 lets the system choose; local() tells which.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
     Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
-        return listener_.listen(at, options);
+        ListenOptions own = options;
+        own.no_delay = this->options().no_delay;
+        const auto listening = listener_.listen(at, own);
+        if (listening && !at.is_ip()) all_tcp_ = false;
+        return listening;
     }
     /// Accepts on a listening socket of the user's; see Listener::adopt. The adopt() of Connections
     /// takes a descriptor that is connected already.
-    Result<void> adopt_listening(int fd) { return listener_.adopt(fd); }
+    Result<void> adopt_listening(int fd) {
+        all_tcp_ = false;
+        return listener_.adopt(fd);
+    }
     /// Adopts what the service manager has handed in; see Listener::adopt_inherited.
-    Result<int> adopt_inherited() { return listener_.adopt_inherited(); }
+    Result<int> adopt_inherited() {
+        all_tcp_ = false;
+        return listener_.adopt_inherited();
+    }
     /// `f(const rondo::Error&)`: why accepting failed; see Listener::on_error.
     template <class F>
     bool on_accept_error(F&& f) {
@@ -11649,7 +11669,7 @@ public:
 
 private:
     void take(int fd) {
-        if (this->adopt_counted(fd)) return;
+        if (this->adopt_counted(fd, all_tcp_ && Loop::Poller::Sockets::inherits_no_delay)) return;
         this->loop().sockets().close(fd);
         listener_.closed();
     }
@@ -11660,6 +11680,7 @@ private:
 
     Listener<Loop> listener_;
     typename Loop::Timer deadline_;
+    bool all_tcp_ = true;  // what it listens on, with TCP_NODELAY as the connections shall have it
 };
 
 }  // namespace rondo::inline RONDO_ABI

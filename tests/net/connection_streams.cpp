@@ -19,6 +19,7 @@
 #include <rondo/net/connections.hpp>
 
 #include "net/connection_rig.hpp"
+#include "os/socket_support.hpp"
 #include "support/pollers.hpp"
 
 using namespace rondo;
@@ -117,20 +118,7 @@ ON_KERNEL("what comes behind urgent data is heard", "[connection]") {
 ON_KERNEL("what comes behind a descriptor that is passed along is heard", "[connection]") {
     StreamRig<TestType> it;
     it.open();
-    char text[] = "before";
-    iovec part{text, 6};
-    alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
-    msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
-    message.msg_control = space;
-    message.msg_controllen = sizeof space;
-    cmsghdr* const header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(header), &it.peer, sizeof(int));
-    REQUIRE(::sendmsg(it.peer, &message, MSG_NOSIGNAL) == 6);
+    sockets_test::send_with_descriptor(it.peer, "before");
     it.peer_sends("behind");
     it.turns(20);
     CHECK(it.heard == "beforebehind");

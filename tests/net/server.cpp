@@ -6,55 +6,15 @@
 #include <string>
 #include <vector>
 
-#include "net/connection_rig.hpp"
+#include "net/server_rig.hpp"
 #include "support/death.hpp"
 
 using namespace rondo;
 using namespace rondo::test;
 using namespace std::chrono_literals;
 
-namespace {
-
-// An echo server, and clients that are plain sockets.
-template <class P>
-struct Site {
-    using Loop = EventLoop<P>;
-
-    explicit Site(const ConnectionOptions& options = {}, ListenerLimits limits = {})
-        : server(rig.loop, options, limits) {
-        server.on_open([this](auto&) { ++opened; });
-        server.on_data(
-            [](auto& connection, std::span<const std::byte> bytes) { connection.send(bytes); });
-        server.on_close([this](auto&, const Error&) { ++closed; });
-        server.listen(Endpoint::ipv4_loopback(0)).value();
-    }
-    int connect() {
-        return rig.own(rig.loop.sockets().connect_to(server.local().value(), {}).value());
-    }
-    void say(int fd, std::string_view text) {
-        REQUIRE(rig.loop.sockets().write(fd, std::as_bytes(std::span(text))).bytes == text.size());
-    }
-    std::string hear(int fd, size_t size) {
-        std::string all;
-        std::byte bytes[256];
-        while (all.size() < size) {
-            const IoResult got = rig.loop.sockets().read(fd, bytes);
-            if (got) all += text_of(std::span(bytes).first(got.bytes));
-            if (!got) rig.loop.run_once();
-        }
-        return all;
-    }
-
-    Rig<P> rig;
-    Server<Loop> server;
-    size_t opened = 0;
-    size_t closed = 0;
-};
-
-}  // namespace
-
 KERNEL_CASE("a server talks to each of its clients", "[server]") {
-    Site<TestType> site;
+    EchoSite<TestType> site;
     std::vector<int> clients;
     for (size_t i = 0; i < 20; ++i) {
         clients.push_back(site.connect());
@@ -73,7 +33,7 @@ KERNEL_CASE("a server talks to each of its clients", "[server]") {
 }
 
 KERNEL_CASE("a server at its limit takes the next client when one has gone", "[server]") {
-    Site<TestType> site({}, {.connections_max = 1});
+    EchoSite<TestType> site({}, {.connections_max = 1});
     const int first = site.connect();
     while (site.opened < 1) site.rig.loop.run_once();
     site.connect();
@@ -85,7 +45,7 @@ KERNEL_CASE("a server at its limit takes the next client when one has gone", "[s
 }
 
 KERNEL_CASE("what a server adopts doesn't count for its listener", "[server]") {
-    Site<TestType> site({}, {.connections_max = 1});
+    EchoSite<TestType> site({}, {.connections_max = 1});
     const FdPair ends = site.rig.loop.sockets().pair(SocketKind::stream).value();
     site.server.adopt(ends.first).value();
     site.connect();
@@ -97,7 +57,7 @@ KERNEL_CASE("what a server adopts doesn't count for its listener", "[server]") {
 
 KERNEL_CASE("drain() refuses new clients, sends what is queued, and lets run() return",
             "[server]") {
-    Site<TestType> site;
+    EchoSite<TestType> site;
     const int fd = site.connect();
     while (site.opened < 1) site.rig.loop.run_once();
     site.say(fd, "farewell");
@@ -115,7 +75,7 @@ KERNEL_CASE("drain() refuses new clients, sends what is queued, and lets run() r
 }
 
 TEST_CASE("a client that outlasts the patience of drain() is aborted", "[server]") {
-    Site<ManualPoller> site({.close_timeout = 100s});
+    EchoSite<ManualPoller> site({.close_timeout = 100s});
     site.connect();
     while (site.opened < 1) site.rig.loop.run_once();
     const Instant start = site.rig.loop.poller().now();
@@ -127,7 +87,7 @@ TEST_CASE("a client that outlasts the patience of drain() is aborted", "[server]
 
 TEST_CASE("who came after drain() to a server that listens again isn't aborted with the others",
           "[server]") {
-    Site<ManualPoller> site({.close_timeout = 100s});
+    EchoSite<ManualPoller> site({.close_timeout = 100s});
     site.connect();
     while (site.opened < 1) site.rig.loop.run_once();
     const Instant start = site.rig.loop.poller().now();
@@ -141,14 +101,14 @@ TEST_CASE("who came after drain() to a server that listens again isn't aborted w
 }
 
 TEST_CASE("drain() of a server without clients lets run() return at once", "[server]") {
-    Site<ManualPoller> site;
+    EchoSite<ManualPoller> site;
     CHECK(site.server.drain(7s));
     CHECK(site.rig.loop.run() == 0);
 }
 
 TEST_CASE("drain() is over when the last connection has gone, also one that was adopted",
           "[server]") {
-    Site<ManualPoller> site;
+    EchoSite<ManualPoller> site;
     const FdPair ends = site.rig.loop.sockets().pair(SocketKind::stream).value();
     site.server.adopt(ends.first).value();
     const Instant start = site.rig.loop.poller().now();
@@ -161,7 +121,7 @@ TEST_CASE("drain() is over when the last connection has gone, also one that was 
 
 TEST_CASE("a second drain() can only be shorter", "[server]") {
     const auto [second, end] = GENERATE(std::pair(20s, 7s), std::pair(3s, 4s));
-    Site<ManualPoller> site({.close_timeout = 100s});
+    EchoSite<ManualPoller> site({.close_timeout = 100s});
     site.connect();
     while (site.opened < 1) site.rig.loop.run_once();
     const Instant start = site.rig.loop.poller().now();
@@ -173,7 +133,7 @@ TEST_CASE("a second drain() can only be shorter", "[server]") {
 }
 
 TEST_CASE("a server that listens no longer keeps its connections", "[server]") {
-    Site<ManualPoller> site;
+    EchoSite<ManualPoller> site;
     const int fd = site.connect();
     while (site.opened < 1) site.rig.loop.run_once();
     site.server.stop_listening();
@@ -183,7 +143,7 @@ TEST_CASE("a server that listens no longer keeps its connections", "[server]") {
 }
 
 KERNEL_CASE("a connection knows its peer until it has ended", "[server]") {
-    Site<TestType> site;
+    EchoSite<TestType> site;
     const int fd = site.connect();
     while (site.opened < 1) site.rig.loop.run_once();
     site.server.on_close([&](auto& gone, const Error&) {

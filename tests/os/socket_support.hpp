@@ -7,7 +7,9 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cstddef>
@@ -139,6 +141,24 @@ public:
 private:
     struct sigaction before_{};
 };
+
+/// Sends a text over a Unix socket, and a copy of the descriptor with it.
+inline void send_with_descriptor(int fd, std::string_view text) {
+    std::string copy(text);
+    iovec part{copy.data(), copy.size()};
+    alignas(cmsghdr) char space[CMSG_SPACE(sizeof(int))] = {};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = space;
+    message.msg_controllen = sizeof space;
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(header), &fd, sizeof(int));
+    REQUIRE(sendmsg(fd, &message, MSG_NOSIGNAL) == static_cast<ssize_t>(text.size()));
+}
 
 /// A TCP connection over loopback.
 struct TcpPair {

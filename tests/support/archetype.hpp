@@ -46,6 +46,7 @@ struct ArchetypeSockets {
     Result<void> set_reuse_port(int, bool) { return {}; }
     Result<void> set_v6_only(int, bool) { return {}; }
     Result<void> set_no_delay(int, bool) { return {}; }
+    static constexpr bool inherits_no_delay = false;
     Result<void> set_keep_alive(int, const KeepAlive&) { return {}; }
     Result<void> set_send_timeout(int, Duration) { return {}; }
     Result<void> set_receive_timeout(int, Duration) { return {}; }

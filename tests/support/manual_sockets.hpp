@@ -272,6 +272,7 @@ public:
     Result<void> set_reuse_port(int fd, bool on) { return set_reuse_address(fd, on); }
     Result<void> set_v6_only(int fd, bool) { return check(fd); }
     Result<void> set_no_delay(int fd, bool) { return check(fd); }
+    static constexpr bool inherits_no_delay = false;
     Result<void> set_keep_alive(int fd, const KeepAlive&) { return check(fd); }
     Result<void> set_send_timeout(int fd, Duration) { return check(fd); }
     Result<void> set_receive_timeout(int fd, Duration) { return check(fd); }

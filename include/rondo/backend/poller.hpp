@@ -134,6 +134,7 @@ concept SocketOptions = requires(S& s, int fd, bool on, int size, Duration timeo
     { s.set_reuse_port(fd, on) } -> std::same_as<Result<void>>;
     { s.set_v6_only(fd, on) } -> std::same_as<Result<void>>;
     { s.set_no_delay(fd, on) } -> std::same_as<Result<void>>;
+    { S::inherits_no_delay } -> std::convertible_to<bool>;  // who is accepted, from who listens
     { s.set_keep_alive(fd, keep_alive) } -> std::same_as<Result<void>>;
     { s.set_send_timeout(fd, timeout) } -> std::same_as<Result<void>>;
     { s.set_receive_timeout(fd, timeout) } -> std::same_as<Result<void>>;

@@ -63,6 +63,7 @@ struct ListenOptions {
     int backlog = 511;        ///< connections that wait to be accepted; the kernel may clip it
     bool reuse_port = false;  ///< several sockets share the port, the kernel spreads connections
     bool dual_stack = false;  ///< an IPv6 wildcard also takes IPv4
+    bool no_delay = false;    ///< TCP_NODELAY, which Linux hands on to accepted connections
     uint32_t unix_mode = 0;   ///< permissions of a Unix socket's file; 0 leaves the umask's
 };
 

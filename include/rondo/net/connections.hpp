@@ -86,7 +86,7 @@ public:
     /// is if State's constructor throws. An exception of on_open passes through; the connection is
     /// there all the same.
     Result<ConnectionHandle> adopt(int fd, const T& transport = T()) {
-        return add(fd, transport, false);
+        return add(fd, transport, false, false);
     }
 
     /// nullptr if it is gone.
@@ -114,8 +114,11 @@ protected:
         gone_ = gone;
         gone_context_ = context;
     }
-    /// Like adopt, of one that the listener counts.
-    Result<ConnectionHandle> adopt_counted(int fd) { return add(fd, T(), true); }
+    /// Like adopt, of one that the listener counts. `prepared`: it is TCP, and has TCP_NODELAY as
+    /// the options say.
+    Result<ConnectionHandle> adopt_counted(int fd, bool prepared) {
+        return add(fd, T(), true, prepared);
+    }
 
 private:
     friend Connection;
@@ -143,7 +146,7 @@ private:
         return options;
     }
 
-    Result<ConnectionHandle> add(int fd, const T& transport, bool counted);
+    Result<ConnectionHandle> add(int fd, const T& transport, bool counted, bool prepared);
     void enlist(Connection& connection) noexcept;
     void unlist(Connection& connection) noexcept;
     bool ready_to_serve();
@@ -206,8 +209,8 @@ Connections<Loop, State, T>::~Connections() {
 }
 
 template <class Loop, class State, class T>
-Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& transport,
-                                                          bool counted) {
+Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& transport, bool counted,
+                                                          bool prepared) {
     if (handler_lost_ || !ready_to_serve()) return Error::on_fd(ENOMEM, "adopt", fd);
     // If State's constructor throws, nobody else sees to a descriptor that was just accepted.
     struct Unowned {
@@ -234,7 +237,7 @@ Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& trans
         slab_.erase(key);
         return Error::on_fd(added.error().code(), "adopt", fd);
     }
-    const bool tcp{loop_.sockets().set_no_delay(fd, options_.no_delay)};
+    const bool tcp = prepared || loop_.sockets().set_no_delay(fd, options_.no_delay);
     connection.reads_on_ = !tcp;
     connection.opened();
     return ConnectionHandle{key};

@@ -32,13 +32,23 @@ public:
     /// Listens on one more endpoint. Port 0 lets the system choose; local() tells which.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
     Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
-        return listener_.listen(at, options);
+        ListenOptions own = options;
+        own.no_delay = this->options().no_delay;
+        const auto listening = listener_.listen(at, own);
+        if (listening && !at.is_ip()) all_tcp_ = false;
+        return listening;
     }
     /// Accepts on a listening socket of the user's; see Listener::adopt. The adopt() of Connections
     /// takes a descriptor that is connected already.
-    Result<void> adopt_listening(int fd) { return listener_.adopt(fd); }
+    Result<void> adopt_listening(int fd) {
+        all_tcp_ = false;
+        return listener_.adopt(fd);
+    }
     /// Adopts what the service manager has handed in; see Listener::adopt_inherited.
-    Result<int> adopt_inherited() { return listener_.adopt_inherited(); }
+    Result<int> adopt_inherited() {
+        all_tcp_ = false;
+        return listener_.adopt_inherited();
+    }
     /// `f(const rondo::Error&)`: why accepting failed; see Listener::on_error.
     template <class F>
     bool on_accept_error(F&& f) {
@@ -71,7 +81,7 @@ public:
 
 private:
     void take(int fd) {
-        if (this->adopt_counted(fd)) return;
+        if (this->adopt_counted(fd, all_tcp_ && Loop::Poller::Sockets::inherits_no_delay)) return;
         this->loop().sockets().close(fd);
         listener_.closed();
     }
@@ -82,6 +92,7 @@ private:
 
     Listener<Loop> listener_;
     typename Loop::Timer deadline_;
+    bool all_tcp_ = true;  // what it listens on, with TCP_NODELAY as the connections shall have it
 };
 
 }  // namespace rondo::inline RONDO_ABI

@@ -238,6 +238,7 @@ private:
                                              const ListenOptions& options) noexcept {
         auto ok = set_reuse_address(fd, true);
         if (ok && options.reuse_port) ok = set_reuse_port(fd, true);
+        if (ok && options.no_delay) ok = set_no_delay(fd, true);
         if (ok && at.family() == Family::ipv6) ok = set_v6_only(fd, !options.dual_stack);
         return ok;
     }

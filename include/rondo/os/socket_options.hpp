@@ -44,10 +44,12 @@ public:
         return set(fd, IPPROTO_IPV6, IPV6_V6ONLY, int{on}, "set IPV6_V6ONLY");
     }
 
-    /// Small writes leave at once, without waiting for what is on its way (Nagle).
+    /// Small writes leave at once, without waiting for what is on its way (Nagle). Where
+    /// `inherits_no_delay`, an accepted socket has it from the one that listens: Linux clones it.
     static Result<void> set_no_delay(int fd, bool on) noexcept {
         return set(fd, IPPROTO_TCP, TCP_NODELAY, int{on}, "set TCP_NODELAY");
     }
+    static constexpr bool inherits_no_delay = RONDO_HAS_INHERITED_NO_DELAY;
 
     /// Probes an idle connection; a count of 0 turns the probes off. Times are rounded up to
     /// seconds. Linux takes 1 to 32767 seconds and a count up to 127 (else EINVAL). Where an

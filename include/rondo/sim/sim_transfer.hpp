@@ -131,6 +131,7 @@ public:
         return check(fd);
     }
     Result<void> set_no_delay(int fd, bool) { return check(fd); }
+    static constexpr bool inherits_no_delay = true;
     Result<void> set_keep_alive(int fd, const KeepAlive&) { return check(fd); }
     Result<void> set_send_timeout(int fd, Duration) { return check(fd); }
     Result<void> set_receive_timeout(int fd, Duration) { return check(fd); }
