@@ -335,7 +335,7 @@ public:
 
     /// `call` must be a string literal (only the pointer is kept); `object` is copied and cut to 51
     /// bytes.
-    Error(int code, const char* call, std::string_view object = {}) noexcept
+    [[gnu::cold]] Error(int code, const char* call, std::string_view object = {}) noexcept
         : call_(call), code_(code) {
         const size_t length =
             object.size() < sizeof object_ - 1 ? object.size() : sizeof object_ - 1;
@@ -344,7 +344,7 @@ public:
     }
 
     /// The error of a call on a descriptor; the object reads "fd 7".
-    static Error on_fd(int code, const char* call, int fd) noexcept {
+    [[gnu::cold]] static Error on_fd(int code, const char* call, int fd) noexcept {
         Text<24> object;
         object.append("fd ").append(fd);
         return {code, call, object.view()};
@@ -360,7 +360,7 @@ public:
     constexpr explicit operator bool() const noexcept { return code_ != 0; }
 
     /// "call object: reason", in lower case as part of a sentence.
-    Text<192> message() const noexcept {
+    [[gnu::cold]] Text<192> message() const noexcept {
         Text<192> text;
         if (code_ == 0) return text.append("no error"), text;
         text.append(call_);
@@ -511,7 +511,7 @@ constexpr bool read_ipv6(TextReader& in, uint8_t* bytes) noexcept {
 }
 
 template <size_t N>
-void print_ipv4(Text<N>& out, const uint8_t* bytes) noexcept {
+[[gnu::cold]] void print_ipv4(Text<N>& out, const uint8_t* bytes) noexcept {
     for (int i = 0; i < 4; ++i) {
         if (i != 0) out.append('.');
         out.append_unsigned(bytes[i]);
@@ -528,7 +528,7 @@ constexpr bool is_ipv4_mapped(const uint8_t* bytes) noexcept {
 // RFC 5952: lower case, no leading zeros, "::" for the longest run of two or more zero groups (the
 // first of equals); section 5: a mapped IPv4 address is dotted.
 template <size_t N>
-void print_ipv6(Text<N>& out, const uint8_t* bytes) noexcept {
+[[gnu::cold]] void print_ipv6(Text<N>& out, const uint8_t* bytes) noexcept {
     if (is_ipv4_mapped(bytes)) {
         out.append("::ffff:");
         return print_ipv4(out, bytes + 12);
@@ -862,7 +862,7 @@ public:
     /// The path of a Unix socket. One that begins with '@' is kept as "./@...", the same file,
     /// because '@' in front means an abstract name.
     /// Errors: EINVAL for an empty path or a NUL in it, ENAMETOOLONG.
-    static Result<Endpoint> unix_path(std::string_view path) noexcept {
+    [[gnu::cold]] static Result<Endpoint> unix_path(std::string_view path) noexcept {
         const std::string_view here = path.substr(0, 1) == "@" ? "./" : "";
         if (path.empty() || path.find('\0') != path.npos) return Error(EINVAL, "unix path", path);
         if (here.size() + path.size() > max_path) return Error(ENAMETOOLONG, "unix path", path);
@@ -873,7 +873,7 @@ public:
     }
     /// An abstract Unix name (Linux; unix(7)): any bytes, without the leading NUL or '@'.
     /// Errors: EINVAL for an empty name, ENAMETOOLONG.
-    static Result<Endpoint> unix_abstract(std::string_view name) noexcept {
+    [[gnu::cold]] static Result<Endpoint> unix_abstract(std::string_view name) noexcept {
         if (name.empty()) return Error(EINVAL, "unix name", name);
         if (name.size() > max_path) return Error(ENAMETOOLONG, "unix name", name);
         Endpoint at(Family::unix_path, name.size() + 1, 0, 0);
@@ -888,7 +888,7 @@ public:
     /// Reads "1.2.3.4:80", "[::1]:80", "[fe80::1%2]:80" (the number of the interface), "*:80"
     /// (every IPv4 address), "unix:/path" or "unix:@name".
     /// Errors: EINVAL or, for a long path, ENAMETOOLONG; the error's object is the text.
-    static Result<Endpoint> parse(std::string_view text) noexcept {
+    [[gnu::cold]] static Result<Endpoint> parse(std::string_view text) noexcept {
         detail::TextReader in(text);
         if (in.take("unix:")) return parse_unix(in.rest(), text);
         Endpoint at;
@@ -913,7 +913,7 @@ public:
     /// Appends the text that parse() reads back to an equal endpoint, cut to the room there is. Of
     /// no use to parse() are "none" and "unix:", which the default and the unnamed one print as.
     template <size_t N>
-    void print(Text<N>& out) const noexcept {
+    [[gnu::cold]] void print(Text<N>& out) const noexcept {
         switch (family_) {
             case Family::none:
                 out.append("none");
@@ -999,7 +999,7 @@ private:
     constexpr Endpoint(Family family, size_t size, uint16_t port, uint32_t scope) noexcept
         : family_(family), size_(static_cast<uint8_t>(size)), port_(port), scope_(scope) {}
 
-    static Error malformed(std::string_view text) noexcept {
+    [[gnu::cold]] static Error malformed(std::string_view text) noexcept {
         return {EINVAL, "parse endpoint", text};
     }
 
@@ -1747,7 +1747,7 @@ public:
 private:
     // unix(7), "Address format": the length of a path includes its terminator, that of an abstract
     // name is exact, for every byte counts.
-    int assign_unix(const Endpoint& at) noexcept {
+    [[gnu::cold]] int assign_unix(const Endpoint& at) noexcept {
         const std::string_view path = at.path();
         if (at.is_abstract() && !RONDO_HAS_ABSTRACT_UNIX) return ENOTSUP;
         if (path.empty()) return EINVAL;
@@ -1760,7 +1760,7 @@ private:
 
     // The kernel may tell a length beyond the room it was given, and a path of 108 bytes has no
     // terminator; a name that Endpoint has no room for becomes the unnamed one.
-    Endpoint unix_endpoint() const noexcept {
+    [[gnu::cold]] Endpoint unix_endpoint() const noexcept {
         const size_t told = length_ - offsetof(sockaddr_un, sun_path);
         const size_t size = told < sizeof unix_.sun_path ? told : sizeof unix_.sun_path;
         if (size == 0) return Endpoint::unix_unnamed();
@@ -2486,7 +2486,7 @@ class PosixSockets : public PosixSocketGroups, public PosixSocketBatches {
 public:
     /// socket(2).
     /// Errors: EAFNOSUPPORT, EMFILE and others.
-    static Result<int> open(Family family, SocketKind kind) noexcept {
+    [[gnu::cold]] static Result<int> open(Family family, SocketKind kind) noexcept {
         constexpr const char* names[] = {"none", "ipv4", "ipv6", "unix"};
         const char* const name = names[static_cast<int>(family)];
         const int native = detail::native_family(family);
@@ -2501,7 +2501,7 @@ public:
     }
 
     /// Two connected Unix sockets.
-    static Result<FdPair> pair(SocketKind kind) noexcept {
+    [[gnu::cold]] static Result<FdPair> pair(SocketKind kind) noexcept {
         int ends[2];
         if (::socketpair(AF_UNIX, native_kind(kind) | detail::socket_flags, 0, ends) != 0) {
             return Error(errno, "socketpair");
@@ -2510,7 +2510,7 @@ public:
     }
 
     /// A pipe: `first` reads, `second` writes.
-    static Result<FdPair> pipe() noexcept {
+    [[gnu::cold]] static Result<FdPair> pipe() noexcept {
         int ends[2];
 #if RONDO_HAS_PIPE2
         if (::pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return Error(errno, "pipe2");
@@ -2520,7 +2520,7 @@ public:
         return finished(ends, RONDO_HAS_PIPE2);
     }
 
-    static Result<void> bind(int fd, const Endpoint& at) noexcept {
+    [[gnu::cold]] static Result<void> bind(int fd, const Endpoint& at) noexcept {
         detail::SocketAddress address;
         if (const int code = address.assign(at)) return Error(code, "bind", at.text());
         if (::bind(fd, address.data(), address.length()) == 0) return {};
@@ -2528,7 +2528,7 @@ public:
     }
 
     /// `at` is only for the message.
-    static Result<void> listen(int fd, const Endpoint& at, int backlog) noexcept {
+    [[gnu::cold]] static Result<void> listen(int fd, const Endpoint& at, int backlog) noexcept {
         if (::listen(fd, backlog) == 0) return {};
         return Error(errno, "listen", at.text());
     }
@@ -2537,7 +2537,8 @@ public:
     /// before anybody can connect, and stays when the socket is closed: remove it before the next
     /// start.
     /// Errors: EADDRINUSE also for a file that is there already, EADDRNOTAVAIL, EACCES, EMFILE...
-    static Result<int> listen_on(const Endpoint& at, const ListenOptions& options) noexcept {
+    [[gnu::cold]] static Result<int> listen_on(const Endpoint& at,
+                                               const ListenOptions& options) noexcept {
         const auto opened = open(at.family(), SocketKind::stream);
         if (!opened) return Error(opened.error().code(), "socket", at.text());
         Fd fd(*opened);
@@ -2611,14 +2612,14 @@ public:
     }
 
     /// The socket's own address, such as the port that the kernel picked for port 0.
-    static Result<Endpoint> local(int fd) noexcept {
+    [[gnu::cold]] static Result<Endpoint> local(int fd) noexcept {
         detail::SocketAddress address;
         if (::getsockname(fd, address.data(), &address.length()) == 0) return address.endpoint();
         return Error::on_fd(errno, "getsockname", fd);
     }
 
     /// Errors: ENOTCONN.
-    static Result<Endpoint> peer(int fd) noexcept {
+    [[gnu::cold]] static Result<Endpoint> peer(int fd) noexcept {
         detail::SocketAddress address;
         if (::getpeername(fd, address.data(), &address.length()) == 0) return address.endpoint();
         return Error::on_fd(errno, "getpeername", fd);
@@ -2639,8 +2640,8 @@ private:
         return FdPair{first.release(), second.release()};
     }
 
-    static Result<void> prepare_tcp_listener(int fd, const Endpoint& at,
-                                             const ListenOptions& options) noexcept {
+    [[gnu::cold]] static Result<void> prepare_tcp_listener(int fd, const Endpoint& at,
+                                                           const ListenOptions& options) noexcept {
         auto ok = set_reuse_address(fd, true);
         if (ok && options.reuse_port) ok = set_reuse_port(fd, true);
         if (ok && options.no_delay) ok = set_no_delay(fd, true);
@@ -2657,7 +2658,7 @@ private:
     }
 
     // Between bind and listen, when connecting is still refused.
-    static Result<void> set_mode(const Endpoint& at, uint32_t mode) noexcept {
+    [[gnu::cold]] static Result<void> set_mode(const Endpoint& at, uint32_t mode) noexcept {
         if (mode == 0 || !has_file(at)) return {};
         if (::chmod(path_of(at).c_str(), static_cast<mode_t>(mode)) == 0) return {};
         return Error(errno, "chmod", at.text());
@@ -3090,6 +3091,11 @@ private:
 
     static void on_signal(int number, siginfo_t* info, void* context);
 
+    // A variable, because plug-ins may share the hub and yet have a copy of the function each; and
+    // none of the hub, which without it is all zeros and takes no room in the program's file.
+    using Function = void(int, siginfo_t*, void*);
+    static inline constinit Function* handler_ = &on_signal;
+
     bool deliver(int number) noexcept {
         const pid_t self = getpid();
         bool wanted = false;
@@ -3120,8 +3126,6 @@ private:
         bool installed = false;  // ours is in place, or under a stranger's; guarded by the lock
     };
 
-    // Kept here, because plug-ins may share the hub and yet have a copy of the function each.
-    void (*handler_)(int, siginfo_t*, void*) = &on_signal;
     std::atomic<Port*> ports_ = nullptr;
     std::atomic<pid_t> holder_ = 0;
     Slot slots_[max_signal] = {};
@@ -3845,7 +3849,7 @@ public:
 
     static constexpr const char* name() noexcept { return "epoll"; }
 
-    static Result<EpollPoller> open() noexcept {
+    [[gnu::cold]] static Result<EpollPoller> open() noexcept {
         auto wake = EventfdChannel::open();
         if (!wake) return wake.error();
         auto set = open_set(wake->fd());
@@ -3896,7 +3900,7 @@ public:
     int native_handle() const noexcept { return set_.get(); }
 
     /// Errors: on failure the set is as before.
-    Result<void> reopen() noexcept {
+    [[gnu::cold]] Result<void> reopen() noexcept {
         if (set_.get() < 0) return Error(EBADF, "epoll_create1");
         auto fresh = open_set(wake_.fd());
         if (!fresh) return fresh.error();
@@ -3906,7 +3910,7 @@ public:
 
     /// Closes this process's descriptors. The set itself lives on in the parent, unchanged: it is a
     /// set of open files, and close(2) takes nothing out of it while another process holds it.
-    void abandon() noexcept {
+    [[gnu::cold]] void abandon() noexcept {
         set_.reset();
         wake_.close();
         system_.abandon();
@@ -3920,7 +3924,7 @@ private:
     // waiters of its poll queue, also while its count is above zero (eventfd_write() in the
     // kernel's fs/eventfd.c), and epoll queues an edge-triggered file at each such call. That saves
     // a read per wake-up; the count would take 584 years of one write per nanosecond to fill.
-    static Result<Fd> open_set(int wake_fd) noexcept {
+    [[gnu::cold]] static Result<Fd> open_set(int wake_fd) noexcept {
         Fd set(epoll_create1(EPOLL_CLOEXEC));
         if (set.get() < 0) return Error(errno, "epoll_create1");
         epoll_event event{};
@@ -5693,7 +5697,7 @@ public:
     /// The consumer's farewell: no wake happens afterwards, every waiting closure is destroyed, and
     /// later posts are refused. Destructors of closures may use the queue. Afterwards the caller
     /// doesn't touch it again.
-    void close() noexcept;
+    [[gnu::cold]] void close() noexcept;
 
 private:
     // Values of the head that are not a node.
@@ -7158,7 +7162,7 @@ public:
 
     /// Calls f(fd, slot) for every registered descriptor.
     template <class F>
-    void for_each(F&& f) {
+    [[gnu::cold]] void for_each(F&& f) {
         for (size_t page = 0; page < pages_.size(); ++page) {
             if (pages_[page] == nullptr) continue;
             for (size_t i = 0; i < page_size; ++i) {
@@ -7345,7 +7349,7 @@ public:
         if (directions(wanted) == Interest::none) forget_unheard(fd);
     }
 
-    Result<void> replace(int fd, Interest direction, IoHandler& handler) {
+    [[gnu::cold]] Result<void> replace(int fd, Interest direction, IoHandler& handler) {
         Slot* const slot = table_.find(fd);
         RONDO_ASSERT(slot != nullptr && slot->registered(),
                      "replace: this descriptor isn't registered; add it first");
@@ -7399,7 +7403,7 @@ public:
         return slot != nullptr && slot->registered() ? slot->interest : Interest::none;
     }
 
-    void set_background(int fd, bool background) noexcept {
+    [[gnu::cold]] void set_background(int fd, bool background) noexcept {
         Slot* const slot = table_.find(fd);
         RONDO_ASSERT(slot != nullptr && slot->registered(),
                      "background: this descriptor isn't registered; add it first");
@@ -7442,7 +7446,7 @@ public:
     size_t registered() const noexcept { return registered_; }
 
     /// Destroys what registrations capture; the descriptors themselves are the user's.
-    void clear() noexcept {
+    [[gnu::cold]] void clear() noexcept {
         table_.for_each([this](int, Slot& slot) {
             IoHandler* const read = std::exchange(slot.read, nullptr);
             IoHandler* const write = std::exchange(slot.write, nullptr);
@@ -7560,10 +7564,10 @@ private:
 
     bool deliver_with_care(Frame& frame, Slot& slot, int fd, uint8_t bits, size_t& ran);
     void ask_again(int fd, Slot& slot, Interest unheard) noexcept;
-    void forget_unheard(int fd) noexcept;
-    void deliver_failures(Frame& frame, size_t& ran);
-    void stale(Token token) noexcept;
-    void rebuild() noexcept;
+    [[gnu::cold]] void forget_unheard(int fd) noexcept;
+    [[gnu::cold]] void deliver_failures(Frame& frame, size_t& ran);
+    [[gnu::cold]] void stale(Token token) noexcept;
+    [[gnu::cold]] void rebuild() noexcept;
 
     P& poller_;
     TurnState& state_;
@@ -7749,7 +7753,7 @@ public:
     Children(P& poller, Descriptors<P, M>& descriptors) noexcept
         : poller_(poller), descriptors_(descriptors) {}
 
-    Result<SlabKey> add(int pid, Handler& handler, Where where) {
+    [[gnu::cold]] Result<SlabKey> add(int pid, Handler& handler, Where where) {
         if (!handler) return Error(ENOMEM, "on_child");
         auto fd = poller_.system().watch_child(pid);
         if (!fd) return fd.error();
@@ -7766,7 +7770,7 @@ public:
         return added.error();
     }
 
-    void remove(SlabKey key) noexcept {
+    [[gnu::cold]] void remove(SlabKey key) noexcept {
         Record* const record = records_.find(key);
         if (record == nullptr) return;
         descriptors_.remove(record->fd);
@@ -7788,7 +7792,7 @@ public:
 
     bool valid(SlabKey key) noexcept { return records_.find(key) != nullptr; }
 
-    void clear() noexcept {
+    [[gnu::cold]] void clear() noexcept {
         records_.for_each([this](SlabKey key, Record&) { remove(key); });
     }
 
@@ -7799,7 +7803,7 @@ private:
         Handler handler;
     };
 
-    void end(SlabKey key) {
+    [[gnu::cold]] void end(SlabKey key) {
         Record& record = *records_.find(key);
         auto reaped = poller_.system().reap_child(record.pid);
         if (!reaped && reaped.error() == EAGAIN) return;
@@ -7899,7 +7903,7 @@ public:
     explicit Hooks(TurnState& state) noexcept : state_(state) {}
 
     /// nullptr if memory is out.
-    Record* add(HookTime time, BasicTask<M>& task) noexcept {
+    [[gnu::cold]] Record* add(HookTime time, BasicTask<M>& task) noexcept {
         if (!task) return nullptr;
         Record* const record = pool_.create(Record{std::move(task), time, ++made_});
         if (record == nullptr) return nullptr;
@@ -7909,7 +7913,7 @@ public:
         return record;
     }
 
-    void remove(Record* record) noexcept {
+    [[gnu::cold]] void remove(Record* record) noexcept {
         for (Cursor* cursor = cursors_; cursor != nullptr; cursor = cursor->outer_cursor) {
             if (cursor->next == record) cursor->next = record->next;
         }
@@ -7936,7 +7940,7 @@ public:
 
     bool empty() const noexcept { return first_ == nullptr; }
 
-    void clear() noexcept {
+    [[gnu::cold]] void clear() noexcept {
         while (first_ != nullptr) remove(first_);
     }
 
@@ -8157,7 +8161,7 @@ public:
     Signals(P& poller, TurnState& state, Descriptors<P, M>& descriptors) noexcept
         : poller_(poller), state_(state), descriptors_(descriptors) {}
 
-    Result<SlabKey> add(int signal, Handler& handler, Where where) {
+    [[gnu::cold]] Result<SlabKey> add(int signal, Handler& handler, Where where) {
         if (!handler) return Error(ENOMEM, "on_signal");
         if (auto opened = open(where); !opened) return opened.error();
         const SlabKey key = records_.insert(Record{signal, {}, std::move(handler)});
@@ -8170,7 +8174,7 @@ public:
         return key;
     }
 
-    void remove(SlabKey key) noexcept {
+    [[gnu::cold]] void remove(SlabKey key) noexcept {
         Record* const record = records_.find(key);
         if (record == nullptr || record->signal == 0) return;
         poller_.system().remove_signal(std::exchange(record->signal, 0));
@@ -8182,7 +8186,7 @@ public:
     bool has_rest() const noexcept { return due_ != 0; }
 
     /// Runs the handlers of the signals that have arrived. Returns how many.
-    size_t run() {
+    [[gnu::cold]] size_t run() {
         Frame frame(state_, *this);
         size_t ran = 0;
         bool go_on = true;
@@ -8199,7 +8203,7 @@ public:
         return ran;
     }
 
-    void clear() noexcept {
+    [[gnu::cold]] void clear() noexcept {
         records_.for_each([this](SlabKey key, Record&) { remove(key); });
     }
 
@@ -8770,10 +8774,10 @@ public:
     EventLoop() : EventLoop(P::open().value()) {}
     /// Runs on a poller that was opened before.
     /// Errors: as above, if memory is out.
-    explicit EventLoop(P poller);
+    [[gnu::cold]] explicit EventLoop(P poller);
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
-    ~EventLoop();
+    [[gnu::cold]] ~EventLoop();
 
     // Descriptors ------------------------------------------------------------------------------
 
@@ -8951,7 +8955,8 @@ public:
     /// call, for as long as the Watch lives: keep it. Doesn't keep run() going.
     /// Threads: loop thread.
     /// Errors: EINVAL, ENOMEM, and what the system says.
-    Result<Watch> on_signal(int signal, SignalHandler handler, Where where = Where::here()) {
+    [[gnu::cold]] Result<Watch> on_signal(int signal, SignalHandler handler,
+                                          Where where = Where::here()) {
         if (refuse()) return closing_error("on_signal", signal);
         auto key = signals_.add(signal, handler, where);
         if (!key) return key.error();
@@ -8961,7 +8966,8 @@ public:
     /// lives.
     /// Threads: loop thread.
     /// Errors: ECHILD or ESRCH if `pid` is no child, ENOMEM, what the system says.
-    Result<Watch> on_child(int pid, ChildHandler handler, Where where = Where::here()) {
+    [[gnu::cold]] Result<Watch> on_child(int pid, ChildHandler handler,
+                                         Where where = Where::here()) {
         if (refuse()) return closing_error("on_child", pid);
         auto key = children_.add(pid, handler, where);
         if (!key) return key.error();
@@ -9029,7 +9035,7 @@ public:
     /// In the child after fork: gives up the kernel objects that the parent shares. Afterwards the
     /// loop can only be destroyed, which makes no system call.
     /// Threads: loop thread.
-    void abandon() noexcept;
+    [[gnu::cold]] void abandon() noexcept;
 
     /// Tells what keeps the loop going, line by line, to `sink(std::string_view)`: every watch,
     /// timer and guard, with where it was made in programs built with RONDO_TRACE_LOCATIONS.
@@ -9068,13 +9074,14 @@ private:
     TimerId start(F&& handler, Instant deadline, int64_t period_ns, Where where);
     Hook hook(detail::HookTime time, Task& task) noexcept;
     void end_hook(HookRecord* record) noexcept;
-    void end_watch(typename Watch::Kind kind, SlabKey key) noexcept;
-    bool watching(typename Watch::Kind kind, SlabKey key) noexcept;
-    void set_watch_background(typename Watch::Kind kind, SlabKey key, bool on) noexcept;
+    [[gnu::cold]] void end_watch(typename Watch::Kind kind, SlabKey key) noexcept;
+    [[gnu::cold]] bool watching(typename Watch::Kind kind, SlabKey key) noexcept;
+    [[gnu::cold]] void set_watch_background(typename Watch::Kind kind, SlabKey key,
+                                            bool on) noexcept;
     void count_handle(int change) noexcept { handles_ += change; }
-    bool refuse() noexcept;
+    [[gnu::cold]] bool refuse() noexcept;
     void disturb() noexcept;
-    static Error closing_error(const char* call, int fd) noexcept {
+    [[gnu::cold]] static Error closing_error(const char* call, int fd) noexcept {
         return Error::on_fd(ECANCELED, call, fd);
     }
 
@@ -9798,7 +9805,7 @@ public:
     using Connection = rondo::Connection<Loop, State, T>;
     using M = typename Loop::MemoryPolicy;
 
-    explicit Connections(Loop& loop, const ConnectionOptions& options = {}) noexcept
+    [[gnu::cold]] explicit Connections(Loop& loop, const ConnectionOptions& options = {}) noexcept
         : loop_(loop),
           options_(complete(options)),
           timed_(options.idle_timeout != never || options.read_timeout != never ||
@@ -9812,7 +9819,7 @@ public:
     }
     Connections(const Connections&) = delete;
     Connections& operator=(const Connections&) = delete;
-    ~Connections();
+    [[gnu::cold]] ~Connections();
 
     // Handlers: set them before the first connection. Those that captured more than 48 bytes need
     // memory; if it is out, adopt() says so from then on. ----------------------------------------
@@ -11100,7 +11107,7 @@ public:
     }
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
-    ~Listener() {
+    [[gnu::cold]] ~Listener() {
         close();
         if (accepting_ != nullptr) accepting_->listener = nullptr;
     }
@@ -11119,7 +11126,7 @@ public:
 
     /// Listens on one more endpoint.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
-    Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
+    [[gnu::cold]] Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
         if (!on_accept_ && accepting_ == nullptr) return Error(ENOMEM, "listen", at.text());
         auto fd = loop_.sockets().listen_on(at, options);
         if (!fd) return Error(fd.error().code(), "listen", at.text());
@@ -11133,7 +11140,7 @@ public:
     /// becomes non-blocking.
     /// Errors: EINVAL if it is no stream socket that listens; EBADF, ENOTSOCK, EEXIST, ENOMEM; the
     /// descriptor then stays the user's.
-    Result<void> adopt(int fd) {
+    [[gnu::cold]] Result<void> adopt(int fd) {
         if (!on_accept_ && accepting_ == nullptr) return Error::on_fd(ENOMEM, "adopt", fd);
         const auto listens = loop_.sockets().listens(fd);
         if (!listens) return Error::on_fd(listens.error().code(), "adopt", fd);
@@ -11145,7 +11152,7 @@ public:
 
     /// Adopts the sockets that the service manager has handed in (LISTEN_FDS), and tells how many.
     /// Errors: as adopt(), for the first that fails; those before it are adopted.
-    Result<int> adopt_inherited() {
+    [[gnu::cold]] Result<int> adopt_inherited() {
         auto count = loop_.poller().system().inherited_fds();
         for (int i = 0; count && i < *count; ++i) {
             const auto adopted = adopt(3 + i);
@@ -11155,7 +11162,7 @@ public:
     }
 
     /// Where it listens; tells the port that was chosen for port 0.
-    Result<Endpoint> local(size_t index = 0) {
+    [[gnu::cold]] Result<Endpoint> local(size_t index = 0) {
         RONDO_ASSERT(index < fds_.size(), "local: call listen() first");
         return loop_.sockets().local(fds_[index]);
     }
@@ -11171,7 +11178,7 @@ public:
     }
 
     /// Stops listening and closes its descriptors. on_accept isn't called again.
-    void close() noexcept {
+    [[gnu::cold]] void close() noexcept {
         resume_.cancel();
         paused_ = false;
         if (accepting_ != nullptr) accepting_->listening = -1;
@@ -11195,7 +11202,7 @@ private:
     using ErrorHandler =
         CheckedHandler<void(const Error&), detail::AcceptErrorRule, typename Loop::MemoryPolicy>;
 
-    Result<void> join(int fd, const char* call) {
+    [[gnu::cold]] Result<void> join(int fd, const char* call) {
         if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) {
             return Error::on_fd(ENOMEM, call, fd);
         }
@@ -11209,7 +11216,7 @@ private:
 
     Interest wanted() const noexcept { return paused() ? Interest::none : Interest::read; }
 
-    void apply() noexcept {
+    [[gnu::cold]] void apply() noexcept {
         for (const int fd : fds_) loop_.modify(fd, wanted());
     }
 
@@ -11263,7 +11270,7 @@ private:
     }
 
     // The last that is done with the listener, which may be gone afterwards.
-    void tell(Accepting& accepting, const Error& error) {
+    [[gnu::cold]] void tell(Accepting& accepting, const Error& error) {
         if (!on_error_) return;
         struct Telling {
             Accepting& accepting;
@@ -11279,7 +11286,7 @@ private:
     }
 
     // The spare descriptor makes room to accept and close one connection after the other.
-    void shed(int listening) {
+    [[gnu::cold]] void shed(int listening) {
         if (spare_ < 0) return;
         loop_.sockets().close(std::exchange(spare_, -1));
         for (size_t i = 0; i < limits_.accepts_per_turn; ++i) {
@@ -11291,26 +11298,26 @@ private:
         reserve_spare();
     }
 
-    void reserve_spare() {
+    [[gnu::cold]] void reserve_spare() {
         if (auto spare = loop_.sockets().open(Family::ipv4, SocketKind::stream)) spare_ = *spare;
     }
 
     // The timer is made beforehand, to run never: when memory is out, pausing must not need any.
-    bool ready_to_pause() {
+    [[gnu::cold]] bool ready_to_pause() {
         if (resume_.id()) return true;
         if (!resume_.at(Instant::max(), [this] { resume(); })) return false;
         loop_.background(resume_.id(), true);
         return true;
     }
 
-    void pause() {
+    [[gnu::cold]] void pause() {
         paused_ = resume_.rearm(backoff_);
         backoff_ = backoff_ + backoff_;
         if (backoff_ > limits_.pause_max) backoff_ = limits_.pause_max;
         apply();
     }
 
-    void resume() {
+    [[gnu::cold]] void resume() {
         paused_ = false;
         resume_.rearm(Instant::max());
         if (spare_ < 0) reserve_spare();
@@ -11606,7 +11613,8 @@ class Server : public Connections<Loop, State, T> {
     using Base = Connections<Loop, State, T>;
 
 public:
-    explicit Server(Loop& loop, const ConnectionOptions& options = {}, ListenerLimits limits = {})
+    [[gnu::cold]] explicit Server(Loop& loop, const ConnectionOptions& options = {},
+                                  ListenerLimits limits = {})
         : Base(loop, options),
           listener_(
               loop, [this](int fd, const Endpoint&) { take(fd); }, limits),
@@ -11619,7 +11627,7 @@ public:
 
     /// Listens on one more endpoint. Port 0 lets the system choose; local() tells which.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
-    Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
+    [[gnu::cold]] Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
         ListenOptions own = options;
         own.no_delay = this->options().no_delay;
         const auto listening = listener_.listen(at, own);
@@ -11654,7 +11662,7 @@ public:
     /// What isn't sent yet can't be sent any more: a server whose replies take a while calls
     /// stop_listening(), and closes each connection behind its reply.
     /// Errors: false if memory is out; then nothing limits the patience but close_timeout.
-    bool drain(Duration patience) {
+    [[gnu::cold]] bool drain(Duration patience) {
         listener_.close();
         this->for_each([](auto& connection) { connection.close(); });
         if (this->empty()) return true;

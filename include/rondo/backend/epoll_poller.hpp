@@ -69,7 +69,7 @@ public:
 
     static constexpr const char* name() noexcept { return "epoll"; }
 
-    static Result<EpollPoller> open() noexcept {
+    [[gnu::cold]] static Result<EpollPoller> open() noexcept {
         auto wake = EventfdChannel::open();
         if (!wake) return wake.error();
         auto set = open_set(wake->fd());
@@ -120,7 +120,7 @@ public:
     int native_handle() const noexcept { return set_.get(); }
 
     /// Errors: on failure the set is as before.
-    Result<void> reopen() noexcept {
+    [[gnu::cold]] Result<void> reopen() noexcept {
         if (set_.get() < 0) return Error(EBADF, "epoll_create1");
         auto fresh = open_set(wake_.fd());
         if (!fresh) return fresh.error();
@@ -130,7 +130,7 @@ public:
 
     /// Closes this process's descriptors. The set itself lives on in the parent, unchanged: it is a
     /// set of open files, and close(2) takes nothing out of it while another process holds it.
-    void abandon() noexcept {
+    [[gnu::cold]] void abandon() noexcept {
         set_.reset();
         wake_.close();
         system_.abandon();
@@ -144,7 +144,7 @@ private:
     // waiters of its poll queue, also while its count is above zero (eventfd_write() in the
     // kernel's fs/eventfd.c), and epoll queues an edge-triggered file at each such call. That saves
     // a read per wake-up; the count would take 584 years of one write per nanosecond to fill.
-    static Result<Fd> open_set(int wake_fd) noexcept {
+    [[gnu::cold]] static Result<Fd> open_set(int wake_fd) noexcept {
         Fd set(epoll_create1(EPOLL_CLOEXEC));
         if (set.get() < 0) return Error(errno, "epoll_create1");
         epoll_event event{};

@@ -74,7 +74,7 @@ public:
     /// The path of a Unix socket. One that begins with '@' is kept as "./@...", the same file,
     /// because '@' in front means an abstract name.
     /// Errors: EINVAL for an empty path or a NUL in it, ENAMETOOLONG.
-    static Result<Endpoint> unix_path(std::string_view path) noexcept {
+    [[gnu::cold]] static Result<Endpoint> unix_path(std::string_view path) noexcept {
         const std::string_view here = path.substr(0, 1) == "@" ? "./" : "";
         if (path.empty() || path.find('\0') != path.npos) return Error(EINVAL, "unix path", path);
         if (here.size() + path.size() > max_path) return Error(ENAMETOOLONG, "unix path", path);
@@ -85,7 +85,7 @@ public:
     }
     /// An abstract Unix name (Linux; unix(7)): any bytes, without the leading NUL or '@'.
     /// Errors: EINVAL for an empty name, ENAMETOOLONG.
-    static Result<Endpoint> unix_abstract(std::string_view name) noexcept {
+    [[gnu::cold]] static Result<Endpoint> unix_abstract(std::string_view name) noexcept {
         if (name.empty()) return Error(EINVAL, "unix name", name);
         if (name.size() > max_path) return Error(ENAMETOOLONG, "unix name", name);
         Endpoint at(Family::unix_path, name.size() + 1, 0, 0);
@@ -100,7 +100,7 @@ public:
     /// Reads "1.2.3.4:80", "[::1]:80", "[fe80::1%2]:80" (the number of the interface), "*:80"
     /// (every IPv4 address), "unix:/path" or "unix:@name".
     /// Errors: EINVAL or, for a long path, ENAMETOOLONG; the error's object is the text.
-    static Result<Endpoint> parse(std::string_view text) noexcept {
+    [[gnu::cold]] static Result<Endpoint> parse(std::string_view text) noexcept {
         detail::TextReader in(text);
         if (in.take("unix:")) return parse_unix(in.rest(), text);
         Endpoint at;
@@ -125,7 +125,7 @@ public:
     /// Appends the text that parse() reads back to an equal endpoint, cut to the room there is. Of
     /// no use to parse() are "none" and "unix:", which the default and the unnamed one print as.
     template <size_t N>
-    void print(Text<N>& out) const noexcept {
+    [[gnu::cold]] void print(Text<N>& out) const noexcept {
         switch (family_) {
             case Family::none:
                 out.append("none");
@@ -211,7 +211,7 @@ private:
     constexpr Endpoint(Family family, size_t size, uint16_t port, uint32_t scope) noexcept
         : family_(family), size_(static_cast<uint8_t>(size)), port_(port), scope_(scope) {}
 
-    static Error malformed(std::string_view text) noexcept {
+    [[gnu::cold]] static Error malformed(std::string_view text) noexcept {
         return {EINVAL, "parse endpoint", text};
     }
 

@@ -26,7 +26,7 @@ public:
 
     /// `call` must be a string literal (only the pointer is kept); `object` is copied and cut to 51
     /// bytes.
-    Error(int code, const char* call, std::string_view object = {}) noexcept
+    [[gnu::cold]] Error(int code, const char* call, std::string_view object = {}) noexcept
         : call_(call), code_(code) {
         const size_t length =
             object.size() < sizeof object_ - 1 ? object.size() : sizeof object_ - 1;
@@ -35,7 +35,7 @@ public:
     }
 
     /// The error of a call on a descriptor; the object reads "fd 7".
-    static Error on_fd(int code, const char* call, int fd) noexcept {
+    [[gnu::cold]] static Error on_fd(int code, const char* call, int fd) noexcept {
         Text<24> object;
         object.append("fd ").append(fd);
         return {code, call, object.view()};
@@ -51,7 +51,7 @@ public:
     constexpr explicit operator bool() const noexcept { return code_ != 0; }
 
     /// "call object: reason", in lower case as part of a sentence.
-    Text<192> message() const noexcept {
+    [[gnu::cold]] Text<192> message() const noexcept {
         Text<192> text;
         if (code_ == 0) return text.append("no error"), text;
         text.append(call_);

@@ -119,7 +119,7 @@ constexpr bool read_ipv6(TextReader& in, uint8_t* bytes) noexcept {
 }
 
 template <size_t N>
-void print_ipv4(Text<N>& out, const uint8_t* bytes) noexcept {
+[[gnu::cold]] void print_ipv4(Text<N>& out, const uint8_t* bytes) noexcept {
     for (int i = 0; i < 4; ++i) {
         if (i != 0) out.append('.');
         out.append_unsigned(bytes[i]);
@@ -136,7 +136,7 @@ constexpr bool is_ipv4_mapped(const uint8_t* bytes) noexcept {
 // RFC 5952: lower case, no leading zeros, "::" for the longest run of two or more zero groups (the
 // first of equals); section 5: a mapped IPv4 address is dotted.
 template <size_t N>
-void print_ipv6(Text<N>& out, const uint8_t* bytes) noexcept {
+[[gnu::cold]] void print_ipv6(Text<N>& out, const uint8_t* bytes) noexcept {
     if (is_ipv4_mapped(bytes)) {
         out.append("::ffff:");
         return print_ipv4(out, bytes + 12);

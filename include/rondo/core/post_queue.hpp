@@ -128,7 +128,7 @@ public:
     /// The consumer's farewell: no wake happens afterwards, every waiting closure is destroyed, and
     /// later posts are refused. Destructors of closures may use the queue. Afterwards the caller
     /// doesn't touch it again.
-    void close() noexcept;
+    [[gnu::cold]] void close() noexcept;
 
 private:
     // Values of the head that are not a node.

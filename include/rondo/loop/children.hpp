@@ -19,7 +19,7 @@ public:
     Children(P& poller, Descriptors<P, M>& descriptors) noexcept
         : poller_(poller), descriptors_(descriptors) {}
 
-    Result<SlabKey> add(int pid, Handler& handler, Where where) {
+    [[gnu::cold]] Result<SlabKey> add(int pid, Handler& handler, Where where) {
         if (!handler) return Error(ENOMEM, "on_child");
         auto fd = poller_.system().watch_child(pid);
         if (!fd) return fd.error();
@@ -36,7 +36,7 @@ public:
         return added.error();
     }
 
-    void remove(SlabKey key) noexcept {
+    [[gnu::cold]] void remove(SlabKey key) noexcept {
         Record* const record = records_.find(key);
         if (record == nullptr) return;
         descriptors_.remove(record->fd);
@@ -58,7 +58,7 @@ public:
 
     bool valid(SlabKey key) noexcept { return records_.find(key) != nullptr; }
 
-    void clear() noexcept {
+    [[gnu::cold]] void clear() noexcept {
         records_.for_each([this](SlabKey key, Record&) { remove(key); });
     }
 
@@ -69,7 +69,7 @@ private:
         Handler handler;
     };
 
-    void end(SlabKey key) {
+    [[gnu::cold]] void end(SlabKey key) {
         Record& record = *records_.find(key);
         auto reaped = poller_.system().reap_child(record.pid);
         if (!reaped && reaped.error() == EAGAIN) return;

@@ -85,7 +85,7 @@ public:
         if (directions(wanted) == Interest::none) forget_unheard(fd);
     }
 
-    Result<void> replace(int fd, Interest direction, IoHandler& handler) {
+    [[gnu::cold]] Result<void> replace(int fd, Interest direction, IoHandler& handler) {
         Slot* const slot = table_.find(fd);
         RONDO_ASSERT(slot != nullptr && slot->registered(),
                      "replace: this descriptor isn't registered; add it first");
@@ -139,7 +139,7 @@ public:
         return slot != nullptr && slot->registered() ? slot->interest : Interest::none;
     }
 
-    void set_background(int fd, bool background) noexcept {
+    [[gnu::cold]] void set_background(int fd, bool background) noexcept {
         Slot* const slot = table_.find(fd);
         RONDO_ASSERT(slot != nullptr && slot->registered(),
                      "background: this descriptor isn't registered; add it first");
@@ -182,7 +182,7 @@ public:
     size_t registered() const noexcept { return registered_; }
 
     /// Destroys what registrations capture; the descriptors themselves are the user's.
-    void clear() noexcept {
+    [[gnu::cold]] void clear() noexcept {
         table_.for_each([this](int, Slot& slot) {
             IoHandler* const read = std::exchange(slot.read, nullptr);
             IoHandler* const write = std::exchange(slot.write, nullptr);
@@ -300,10 +300,10 @@ private:
 
     bool deliver_with_care(Frame& frame, Slot& slot, int fd, uint8_t bits, size_t& ran);
     void ask_again(int fd, Slot& slot, Interest unheard) noexcept;
-    void forget_unheard(int fd) noexcept;
-    void deliver_failures(Frame& frame, size_t& ran);
-    void stale(Token token) noexcept;
-    void rebuild() noexcept;
+    [[gnu::cold]] void forget_unheard(int fd) noexcept;
+    [[gnu::cold]] void deliver_failures(Frame& frame, size_t& ran);
+    [[gnu::cold]] void stale(Token token) noexcept;
+    [[gnu::cold]] void rebuild() noexcept;
 
     P& poller_;
     TurnState& state_;

@@ -64,10 +64,10 @@ public:
     EventLoop() : EventLoop(P::open().value()) {}
     /// Runs on a poller that was opened before.
     /// Errors: as above, if memory is out.
-    explicit EventLoop(P poller);
+    [[gnu::cold]] explicit EventLoop(P poller);
     EventLoop(const EventLoop&) = delete;
     EventLoop& operator=(const EventLoop&) = delete;
-    ~EventLoop();
+    [[gnu::cold]] ~EventLoop();
 
     // Descriptors ------------------------------------------------------------------------------
 
@@ -245,7 +245,8 @@ public:
     /// call, for as long as the Watch lives: keep it. Doesn't keep run() going.
     /// Threads: loop thread.
     /// Errors: EINVAL, ENOMEM, and what the system says.
-    Result<Watch> on_signal(int signal, SignalHandler handler, Where where = Where::here()) {
+    [[gnu::cold]] Result<Watch> on_signal(int signal, SignalHandler handler,
+                                          Where where = Where::here()) {
         if (refuse()) return closing_error("on_signal", signal);
         auto key = signals_.add(signal, handler, where);
         if (!key) return key.error();
@@ -255,7 +256,8 @@ public:
     /// lives.
     /// Threads: loop thread.
     /// Errors: ECHILD or ESRCH if `pid` is no child, ENOMEM, what the system says.
-    Result<Watch> on_child(int pid, ChildHandler handler, Where where = Where::here()) {
+    [[gnu::cold]] Result<Watch> on_child(int pid, ChildHandler handler,
+                                         Where where = Where::here()) {
         if (refuse()) return closing_error("on_child", pid);
         auto key = children_.add(pid, handler, where);
         if (!key) return key.error();
@@ -323,7 +325,7 @@ public:
     /// In the child after fork: gives up the kernel objects that the parent shares. Afterwards the
     /// loop can only be destroyed, which makes no system call.
     /// Threads: loop thread.
-    void abandon() noexcept;
+    [[gnu::cold]] void abandon() noexcept;
 
     /// Tells what keeps the loop going, line by line, to `sink(std::string_view)`: every watch,
     /// timer and guard, with where it was made in programs built with RONDO_TRACE_LOCATIONS.
@@ -362,13 +364,14 @@ private:
     TimerId start(F&& handler, Instant deadline, int64_t period_ns, Where where);
     Hook hook(detail::HookTime time, Task& task) noexcept;
     void end_hook(HookRecord* record) noexcept;
-    void end_watch(typename Watch::Kind kind, SlabKey key) noexcept;
-    bool watching(typename Watch::Kind kind, SlabKey key) noexcept;
-    void set_watch_background(typename Watch::Kind kind, SlabKey key, bool on) noexcept;
+    [[gnu::cold]] void end_watch(typename Watch::Kind kind, SlabKey key) noexcept;
+    [[gnu::cold]] bool watching(typename Watch::Kind kind, SlabKey key) noexcept;
+    [[gnu::cold]] void set_watch_background(typename Watch::Kind kind, SlabKey key,
+                                            bool on) noexcept;
     void count_handle(int change) noexcept { handles_ += change; }
-    bool refuse() noexcept;
+    [[gnu::cold]] bool refuse() noexcept;
     void disturb() noexcept;
-    static Error closing_error(const char* call, int fd) noexcept {
+    [[gnu::cold]] static Error closing_error(const char* call, int fd) noexcept {
         return Error::on_fd(ECANCELED, call, fd);
     }
 

@@ -108,7 +108,7 @@ public:
 
     /// Calls f(fd, slot) for every registered descriptor.
     template <class F>
-    void for_each(F&& f) {
+    [[gnu::cold]] void for_each(F&& f) {
         for (size_t page = 0; page < pages_.size(); ++page) {
             if (pages_[page] == nullptr) continue;
             for (size_t i = 0; i < page_size; ++i) {

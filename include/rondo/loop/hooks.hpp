@@ -34,7 +34,7 @@ public:
     explicit Hooks(TurnState& state) noexcept : state_(state) {}
 
     /// nullptr if memory is out.
-    Record* add(HookTime time, BasicTask<M>& task) noexcept {
+    [[gnu::cold]] Record* add(HookTime time, BasicTask<M>& task) noexcept {
         if (!task) return nullptr;
         Record* const record = pool_.create(Record{std::move(task), time, ++made_});
         if (record == nullptr) return nullptr;
@@ -44,7 +44,7 @@ public:
         return record;
     }
 
-    void remove(Record* record) noexcept {
+    [[gnu::cold]] void remove(Record* record) noexcept {
         for (Cursor* cursor = cursors_; cursor != nullptr; cursor = cursor->outer_cursor) {
             if (cursor->next == record) cursor->next = record->next;
         }
@@ -71,7 +71,7 @@ public:
 
     bool empty() const noexcept { return first_ == nullptr; }
 
-    void clear() noexcept {
+    [[gnu::cold]] void clear() noexcept {
         while (first_ != nullptr) remove(first_);
     }
 

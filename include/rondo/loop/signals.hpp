@@ -22,7 +22,7 @@ public:
     Signals(P& poller, TurnState& state, Descriptors<P, M>& descriptors) noexcept
         : poller_(poller), state_(state), descriptors_(descriptors) {}
 
-    Result<SlabKey> add(int signal, Handler& handler, Where where) {
+    [[gnu::cold]] Result<SlabKey> add(int signal, Handler& handler, Where where) {
         if (!handler) return Error(ENOMEM, "on_signal");
         if (auto opened = open(where); !opened) return opened.error();
         const SlabKey key = records_.insert(Record{signal, {}, std::move(handler)});
@@ -35,7 +35,7 @@ public:
         return key;
     }
 
-    void remove(SlabKey key) noexcept {
+    [[gnu::cold]] void remove(SlabKey key) noexcept {
         Record* const record = records_.find(key);
         if (record == nullptr || record->signal == 0) return;
         poller_.system().remove_signal(std::exchange(record->signal, 0));
@@ -47,7 +47,7 @@ public:
     bool has_rest() const noexcept { return due_ != 0; }
 
     /// Runs the handlers of the signals that have arrived. Returns how many.
-    size_t run() {
+    [[gnu::cold]] size_t run() {
         Frame frame(state_, *this);
         size_t ran = 0;
         bool go_on = true;
@@ -64,7 +64,7 @@ public:
         return ran;
     }
 
-    void clear() noexcept {
+    [[gnu::cold]] void clear() noexcept {
         records_.for_each([this](SlabKey key, Record&) { remove(key); });
     }
 

@@ -26,7 +26,7 @@ public:
     using Connection = rondo::Connection<Loop, State, T>;
     using M = typename Loop::MemoryPolicy;
 
-    explicit Connections(Loop& loop, const ConnectionOptions& options = {}) noexcept
+    [[gnu::cold]] explicit Connections(Loop& loop, const ConnectionOptions& options = {}) noexcept
         : loop_(loop),
           options_(complete(options)),
           timed_(options.idle_timeout != never || options.read_timeout != never ||
@@ -40,7 +40,7 @@ public:
     }
     Connections(const Connections&) = delete;
     Connections& operator=(const Connections&) = delete;
-    ~Connections();
+    [[gnu::cold]] ~Connections();
 
     // Handlers: set them before the first connection. Those that captured more than 48 bytes need
     // memory; if it is out, adopt() says so from then on. ----------------------------------------

@@ -82,7 +82,7 @@ public:
     }
     Listener(const Listener&) = delete;
     Listener& operator=(const Listener&) = delete;
-    ~Listener() {
+    [[gnu::cold]] ~Listener() {
         close();
         if (accepting_ != nullptr) accepting_->listener = nullptr;
     }
@@ -101,7 +101,7 @@ public:
 
     /// Listens on one more endpoint.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
-    Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
+    [[gnu::cold]] Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
         if (!on_accept_ && accepting_ == nullptr) return Error(ENOMEM, "listen", at.text());
         auto fd = loop_.sockets().listen_on(at, options);
         if (!fd) return Error(fd.error().code(), "listen", at.text());
@@ -115,7 +115,7 @@ public:
     /// becomes non-blocking.
     /// Errors: EINVAL if it is no stream socket that listens; EBADF, ENOTSOCK, EEXIST, ENOMEM; the
     /// descriptor then stays the user's.
-    Result<void> adopt(int fd) {
+    [[gnu::cold]] Result<void> adopt(int fd) {
         if (!on_accept_ && accepting_ == nullptr) return Error::on_fd(ENOMEM, "adopt", fd);
         const auto listens = loop_.sockets().listens(fd);
         if (!listens) return Error::on_fd(listens.error().code(), "adopt", fd);
@@ -127,7 +127,7 @@ public:
 
     /// Adopts the sockets that the service manager has handed in (LISTEN_FDS), and tells how many.
     /// Errors: as adopt(), for the first that fails; those before it are adopted.
-    Result<int> adopt_inherited() {
+    [[gnu::cold]] Result<int> adopt_inherited() {
         auto count = loop_.poller().system().inherited_fds();
         for (int i = 0; count && i < *count; ++i) {
             const auto adopted = adopt(3 + i);
@@ -137,7 +137,7 @@ public:
     }
 
     /// Where it listens; tells the port that was chosen for port 0.
-    Result<Endpoint> local(size_t index = 0) {
+    [[gnu::cold]] Result<Endpoint> local(size_t index = 0) {
         RONDO_ASSERT(index < fds_.size(), "local: call listen() first");
         return loop_.sockets().local(fds_[index]);
     }
@@ -153,7 +153,7 @@ public:
     }
 
     /// Stops listening and closes its descriptors. on_accept isn't called again.
-    void close() noexcept {
+    [[gnu::cold]] void close() noexcept {
         resume_.cancel();
         paused_ = false;
         if (accepting_ != nullptr) accepting_->listening = -1;
@@ -177,7 +177,7 @@ private:
     using ErrorHandler =
         CheckedHandler<void(const Error&), detail::AcceptErrorRule, typename Loop::MemoryPolicy>;
 
-    Result<void> join(int fd, const char* call) {
+    [[gnu::cold]] Result<void> join(int fd, const char* call) {
         if (!fds_.reserve(fds_.size() + 1) || !ready_to_pause()) {
             return Error::on_fd(ENOMEM, call, fd);
         }
@@ -191,7 +191,7 @@ private:
 
     Interest wanted() const noexcept { return paused() ? Interest::none : Interest::read; }
 
-    void apply() noexcept {
+    [[gnu::cold]] void apply() noexcept {
         for (const int fd : fds_) loop_.modify(fd, wanted());
     }
 
@@ -245,7 +245,7 @@ private:
     }
 
     // The last that is done with the listener, which may be gone afterwards.
-    void tell(Accepting& accepting, const Error& error) {
+    [[gnu::cold]] void tell(Accepting& accepting, const Error& error) {
         if (!on_error_) return;
         struct Telling {
             Accepting& accepting;
@@ -261,7 +261,7 @@ private:
     }
 
     // The spare descriptor makes room to accept and close one connection after the other.
-    void shed(int listening) {
+    [[gnu::cold]] void shed(int listening) {
         if (spare_ < 0) return;
         loop_.sockets().close(std::exchange(spare_, -1));
         for (size_t i = 0; i < limits_.accepts_per_turn; ++i) {
@@ -273,26 +273,26 @@ private:
         reserve_spare();
     }
 
-    void reserve_spare() {
+    [[gnu::cold]] void reserve_spare() {
         if (auto spare = loop_.sockets().open(Family::ipv4, SocketKind::stream)) spare_ = *spare;
     }
 
     // The timer is made beforehand, to run never: when memory is out, pausing must not need any.
-    bool ready_to_pause() {
+    [[gnu::cold]] bool ready_to_pause() {
         if (resume_.id()) return true;
         if (!resume_.at(Instant::max(), [this] { resume(); })) return false;
         loop_.background(resume_.id(), true);
         return true;
     }
 
-    void pause() {
+    [[gnu::cold]] void pause() {
         paused_ = resume_.rearm(backoff_);
         backoff_ = backoff_ + backoff_;
         if (backoff_ > limits_.pause_max) backoff_ = limits_.pause_max;
         apply();
     }
 
-    void resume() {
+    [[gnu::cold]] void resume() {
         paused_ = false;
         resume_.rearm(Instant::max());
         if (spare_ < 0) reserve_spare();

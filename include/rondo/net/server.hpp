@@ -18,7 +18,8 @@ class Server : public Connections<Loop, State, T> {
     using Base = Connections<Loop, State, T>;
 
 public:
-    explicit Server(Loop& loop, const ConnectionOptions& options = {}, ListenerLimits limits = {})
+    [[gnu::cold]] explicit Server(Loop& loop, const ConnectionOptions& options = {},
+                                  ListenerLimits limits = {})
         : Base(loop, options),
           listener_(
               loop, [this](int fd, const Endpoint&) { take(fd); }, limits),
@@ -31,7 +32,7 @@ public:
 
     /// Listens on one more endpoint. Port 0 lets the system choose; local() tells which.
     /// Errors: what the system says, named "listen 127.0.0.1:80"; ENOMEM.
-    Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
+    [[gnu::cold]] Result<void> listen(const Endpoint& at, const ListenOptions& options = {}) {
         ListenOptions own = options;
         own.no_delay = this->options().no_delay;
         const auto listening = listener_.listen(at, own);
@@ -66,7 +67,7 @@ public:
     /// What isn't sent yet can't be sent any more: a server whose replies take a while calls
     /// stop_listening(), and closes each connection behind its reply.
     /// Errors: false if memory is out; then nothing limits the patience but close_timeout.
-    bool drain(Duration patience) {
+    [[gnu::cold]] bool drain(Duration patience) {
         listener_.close();
         this->for_each([](auto& connection) { connection.close(); });
         if (this->empty()) return true;

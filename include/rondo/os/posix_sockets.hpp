@@ -81,7 +81,7 @@ class PosixSockets : public PosixSocketGroups, public PosixSocketBatches {
 public:
     /// socket(2).
     /// Errors: EAFNOSUPPORT, EMFILE and others.
-    static Result<int> open(Family family, SocketKind kind) noexcept {
+    [[gnu::cold]] static Result<int> open(Family family, SocketKind kind) noexcept {
         constexpr const char* names[] = {"none", "ipv4", "ipv6", "unix"};
         const char* const name = names[static_cast<int>(family)];
         const int native = detail::native_family(family);
@@ -96,7 +96,7 @@ public:
     }
 
     /// Two connected Unix sockets.
-    static Result<FdPair> pair(SocketKind kind) noexcept {
+    [[gnu::cold]] static Result<FdPair> pair(SocketKind kind) noexcept {
         int ends[2];
         if (::socketpair(AF_UNIX, native_kind(kind) | detail::socket_flags, 0, ends) != 0) {
             return Error(errno, "socketpair");
@@ -105,7 +105,7 @@ public:
     }
 
     /// A pipe: `first` reads, `second` writes.
-    static Result<FdPair> pipe() noexcept {
+    [[gnu::cold]] static Result<FdPair> pipe() noexcept {
         int ends[2];
 #if RONDO_HAS_PIPE2
         if (::pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return Error(errno, "pipe2");
@@ -115,7 +115,7 @@ public:
         return finished(ends, RONDO_HAS_PIPE2);
     }
 
-    static Result<void> bind(int fd, const Endpoint& at) noexcept {
+    [[gnu::cold]] static Result<void> bind(int fd, const Endpoint& at) noexcept {
         detail::SocketAddress address;
         if (const int code = address.assign(at)) return Error(code, "bind", at.text());
         if (::bind(fd, address.data(), address.length()) == 0) return {};
@@ -123,7 +123,7 @@ public:
     }
 
     /// `at` is only for the message.
-    static Result<void> listen(int fd, const Endpoint& at, int backlog) noexcept {
+    [[gnu::cold]] static Result<void> listen(int fd, const Endpoint& at, int backlog) noexcept {
         if (::listen(fd, backlog) == 0) return {};
         return Error(errno, "listen", at.text());
     }
@@ -132,7 +132,8 @@ public:
     /// before anybody can connect, and stays when the socket is closed: remove it before the next
     /// start.
     /// Errors: EADDRINUSE also for a file that is there already, EADDRNOTAVAIL, EACCES, EMFILE...
-    static Result<int> listen_on(const Endpoint& at, const ListenOptions& options) noexcept {
+    [[gnu::cold]] static Result<int> listen_on(const Endpoint& at,
+                                               const ListenOptions& options) noexcept {
         const auto opened = open(at.family(), SocketKind::stream);
         if (!opened) return Error(opened.error().code(), "socket", at.text());
         Fd fd(*opened);
@@ -206,14 +207,14 @@ public:
     }
 
     /// The socket's own address, such as the port that the kernel picked for port 0.
-    static Result<Endpoint> local(int fd) noexcept {
+    [[gnu::cold]] static Result<Endpoint> local(int fd) noexcept {
         detail::SocketAddress address;
         if (::getsockname(fd, address.data(), &address.length()) == 0) return address.endpoint();
         return Error::on_fd(errno, "getsockname", fd);
     }
 
     /// Errors: ENOTCONN.
-    static Result<Endpoint> peer(int fd) noexcept {
+    [[gnu::cold]] static Result<Endpoint> peer(int fd) noexcept {
         detail::SocketAddress address;
         if (::getpeername(fd, address.data(), &address.length()) == 0) return address.endpoint();
         return Error::on_fd(errno, "getpeername", fd);
@@ -234,8 +235,8 @@ private:
         return FdPair{first.release(), second.release()};
     }
 
-    static Result<void> prepare_tcp_listener(int fd, const Endpoint& at,
-                                             const ListenOptions& options) noexcept {
+    [[gnu::cold]] static Result<void> prepare_tcp_listener(int fd, const Endpoint& at,
+                                                           const ListenOptions& options) noexcept {
         auto ok = set_reuse_address(fd, true);
         if (ok && options.reuse_port) ok = set_reuse_port(fd, true);
         if (ok && options.no_delay) ok = set_no_delay(fd, true);
@@ -252,7 +253,7 @@ private:
     }
 
     // Between bind and listen, when connecting is still refused.
-    static Result<void> set_mode(const Endpoint& at, uint32_t mode) noexcept {
+    [[gnu::cold]] static Result<void> set_mode(const Endpoint& at, uint32_t mode) noexcept {
         if (mode == 0 || !has_file(at)) return {};
         if (::chmod(path_of(at).c_str(), static_cast<mode_t>(mode)) == 0) return {};
         return Error(errno, "chmod", at.text());

@@ -200,6 +200,11 @@ private:
 
     static void on_signal(int number, siginfo_t* info, void* context);
 
+    // A variable, because plug-ins may share the hub and yet have a copy of the function each; and
+    // none of the hub, which without it is all zeros and takes no room in the program's file.
+    using Function = void(int, siginfo_t*, void*);
+    static inline constinit Function* handler_ = &on_signal;
+
     bool deliver(int number) noexcept {
         const pid_t self = getpid();
         bool wanted = false;
@@ -230,8 +235,6 @@ private:
         bool installed = false;  // ours is in place, or under a stranger's; guarded by the lock
     };
 
-    // Kept here, because plug-ins may share the hub and yet have a copy of the function each.
-    void (*handler_)(int, siginfo_t*, void*) = &on_signal;
     std::atomic<Port*> ports_ = nullptr;
     std::atomic<pid_t> holder_ = 0;
     Slot slots_[max_signal] = {};

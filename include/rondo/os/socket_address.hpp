@@ -104,7 +104,7 @@ public:
 private:
     // unix(7), "Address format": the length of a path includes its terminator, that of an abstract
     // name is exact, for every byte counts.
-    int assign_unix(const Endpoint& at) noexcept {
+    [[gnu::cold]] int assign_unix(const Endpoint& at) noexcept {
         const std::string_view path = at.path();
         if (at.is_abstract() && !RONDO_HAS_ABSTRACT_UNIX) return ENOTSUP;
         if (path.empty()) return EINVAL;
@@ -117,7 +117,7 @@ private:
 
     // The kernel may tell a length beyond the room it was given, and a path of 108 bytes has no
     // terminator; a name that Endpoint has no room for becomes the unnamed one.
-    Endpoint unix_endpoint() const noexcept {
+    [[gnu::cold]] Endpoint unix_endpoint() const noexcept {
         const size_t told = length_ - offsetof(sockaddr_un, sun_path);
         const size_t size = told < sizeof unix_.sun_path ? told : sizeof unix_.sun_path;
         if (size == 0) return Endpoint::unix_unnamed();
