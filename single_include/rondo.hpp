@@ -7071,6 +7071,23 @@ using BasicChildHandler = CheckedHandler<void(ChildStatus), detail::ChildRule, M
 
 namespace rondo::inline RONDO_ABI::detail {
 
+// What reaches a handler follows from the enabled directions, the low three bits of an interest,
+// that aren't mute, the next two. Hang-up and error wake every direction, read-closed wakes
+// reading.
+struct AcceptTable {
+    uint8_t by[32] = {};
+
+    constexpr AcceptTable() noexcept {
+        for (unsigned i = 0; i < 32; ++i) {
+            const unsigned reading = (i & 0x08U) != 0 ? 0 : i & 0x03U;
+            const unsigned writing = (i & 0x10U) != 0 ? 0 : i & 0x04U;
+            const unsigned over = (reading != 0 ? 0x38U : 0) | (writing != 0 ? 0x18U : 0);
+            by[i] = static_cast<uint8_t>(reading | writing | over);
+        }
+    }
+};
+inline constexpr AcceptTable accept_table{};
+
 /// One descriptor number. `read` is null if it isn't registered.
 template <Memory M>
 struct FdSlot {
@@ -7105,15 +7122,10 @@ struct FdSlot {
     void set(unsigned flag) noexcept { flags = static_cast<uint8_t>(flags | flag); }
     void clear(unsigned flag) noexcept { flags = static_cast<uint8_t>(flags & ~flag); }
 
-    // What reaches a handler now follows from the enabled directions that aren't mute. Hang-up and
-    // error wake every direction, read-closed wakes reading.
+    /// What reaches a handler now.
     uint8_t accepts() const noexcept {
-        unsigned bits = static_cast<uint8_t>(directions(interest));
-        if (has(mute_read)) bits &= ~0x03U;
-        if (has(mute_write)) bits &= ~0x04U;
-        if ((bits & 0x03U) != 0) bits |= 0x38U;
-        if ((bits & 0x04U) != 0) bits |= 0x18U;
-        return static_cast<uint8_t>(bits);
+        const unsigned mutes = flags & (mute_read | mute_write);
+        return accept_table.by[static_cast<unsigned>(directions(interest)) | mutes];
     }
     void refresh() noexcept {
         const bool one_for_all = write == nullptr && !rondo::any(interest, Interest::oneshot);
@@ -9079,7 +9091,7 @@ private:
     [[gnu::cold]] void set_watch_background(typename Watch::Kind kind, SlabKey key,
                                             bool on) noexcept;
     void count_handle(int change) noexcept { handles_ += change; }
-    [[gnu::cold]] bool refuse() noexcept;
+    bool refuse() noexcept;
     void disturb() noexcept;
     [[gnu::cold]] static Error closing_error(const char* call, int fd) noexcept {
         return Error::on_fd(ECANCELED, call, fd);

@@ -369,7 +369,7 @@ private:
     [[gnu::cold]] void set_watch_background(typename Watch::Kind kind, SlabKey key,
                                             bool on) noexcept;
     void count_handle(int change) noexcept { handles_ += change; }
-    [[gnu::cold]] bool refuse() noexcept;
+    bool refuse() noexcept;
     void disturb() noexcept;
     [[gnu::cold]] static Error closing_error(const char* call, int fd) noexcept {
         return Error::on_fd(ECANCELED, call, fd);
