@@ -140,25 +140,25 @@ constexpr Interest modes(Interest interest) noexcept {
 class Token {
 public:
     constexpr Token() noexcept = default;
-    constexpr Token(int fd, uint32_t generation) noexcept
-        : bits_(uint64_t{generation} << 32 | static_cast<uint32_t>(fd)) {}
+    constexpr Token(int fd, uint32_t generation) noexcept : fd_(fd), generation_(generation) {}
 
     static constexpr Token from_bits(uint64_t bits) noexcept {
-        Token token;
-        token.bits_ = bits;
-        return token;
+        return {static_cast<int>(static_cast<uint32_t>(bits)), static_cast<uint32_t>(bits >> 32)};
     }
     /// Not a registration: the poller's own wake-up, or an event that it has swallowed.
     static constexpr Token wake_up() noexcept { return from_bits(~uint64_t{0}); }
 
-    constexpr int fd() const noexcept { return static_cast<int>(static_cast<uint32_t>(bits_)); }
-    constexpr uint32_t generation() const noexcept { return static_cast<uint32_t>(bits_ >> 32); }
-    constexpr uint64_t bits() const noexcept { return bits_; }
+    constexpr int fd() const noexcept { return fd_; }
+    constexpr uint32_t generation() const noexcept { return generation_; }
+    constexpr uint64_t bits() const noexcept {
+        return uint64_t{generation_} << 32 | static_cast<uint32_t>(fd_);
+    }
 
     friend constexpr bool operator==(Token, Token) noexcept = default;
 
 private:
-    uint64_t bits_ = 0;
+    int fd_ = 0;
+    uint32_t generation_ = 0;
 };
 
 }  // namespace rondo::inline RONDO_ABI
@@ -3802,6 +3802,7 @@ using PosixSystem = BasicPosixSystem<NativeSystem>;
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -3813,7 +3814,15 @@ namespace rondo::inline RONDO_ABI {
 /// One event, as the kernel wrote it.
 class EpollEvent {
 public:
-    Token token() const noexcept { return Token::from_bits(native_.data.u64); }
+    // In halves, as they are needed: a whole would be taken apart again for each event.
+    Token token() const noexcept {
+        const auto* const data = reinterpret_cast<const char*>(&native_.data);
+        int fd = 0;
+        uint32_t generation = 0;
+        memcpy(&fd, data, sizeof fd);
+        memcpy(&generation, data + sizeof fd, sizeof generation);
+        return {fd, generation};
+    }
 
     /// EPOLLIN, PRI, OUT, ERR and HUP are Readiness's own bits; EPOLLRDHUP is moved into place. The
     /// kernel reports no other bits than those, because no others are asked for.
@@ -3949,7 +3958,8 @@ private:
         if (any(interest, Interest::read)) event.events |= EPOLLRDHUP;
         if (any(interest, Interest::edge)) event.events |= static_cast<uint32_t>(EPOLLET);
         if (any(interest, Interest::oneshot)) event.events |= static_cast<uint32_t>(EPOLLONESHOT);
-        event.data.u64 = token.bits();
+        const uint32_t halves[] = {static_cast<uint32_t>(token.fd()), token.generation()};
+        memcpy(&event.data, halves, sizeof halves);
         return event;
     }
 
@@ -7254,25 +7264,31 @@ class CallFrame : public Running::Frame {
 public:
     CallFrame(TurnState& state, Owner& owner) noexcept
         : Running::Frame(state.running), state_(state), owner_(owner) {}
-    ~CallFrame() { settle(); }
+    ~CallFrame() {
+        if (retired) finish();
+    }
 
-    /// After a call: false if the turn is to end here. `closure` is cleared first: a destructor
-    /// that looks for running handlers must not find the one that it belongs to.
+    /// After a call: false if the turn is to end here.
     bool settle() noexcept {
-        const void* const finished = closure;
+        if (retired) finish();
         closure = nullptr;
-        if (retired) {
-            retired = false;
-            state_.forget(TurnState::retired);
-            for (Running::Frame* f = outer; f != nullptr; f = f->outer) {
-                if (f->retired) state_.note(TurnState::retired);
-            }
-            owner_.destroy(finished);
-        }
         return !state_.stopped();
     }
 
 private:
+    // `closure` is cleared first: a destructor that looks for running handlers must not find the
+    // one that it belongs to.
+    [[gnu::cold]] void finish() noexcept {
+        const void* const finished = closure;
+        closure = nullptr;
+        retired = false;
+        state_.forget(TurnState::retired);
+        for (Running::Frame* f = outer; f != nullptr; f = f->outer) {
+            if (f->retired) state_.note(TurnState::retired);
+        }
+        owner_.destroy(finished);
+    }
+
     TurnState& state_;
     Owner& owner_;
 };
@@ -7502,7 +7518,7 @@ public:
             const Token token = event.token();
             Slot* const slot = table_.find(token.fd());
             if (slot == nullptr || slot->generation != token.generation()) [[unlikely]] {
-                stale(token);
+                stale(event);
                 continue;
             }
             const auto bits = static_cast<uint8_t>(event.readiness());
@@ -7578,7 +7594,7 @@ private:
     void ask_again(int fd, Slot& slot, Interest unheard) noexcept;
     [[gnu::cold]] void forget_unheard(int fd) noexcept;
     [[gnu::cold]] void deliver_failures(Frame& frame, size_t& ran);
-    [[gnu::cold]] void stale(Token token) noexcept;
+    [[gnu::cold]] void stale(const Event& event) noexcept;
     [[gnu::cold]] void rebuild() noexcept;
 
     P& poller_;
@@ -7722,7 +7738,8 @@ void Descriptors<P, M>::deliver_failures(Frame& frame, size_t& ran) {
 // lives: the kernel keeps such an entry under a number that can no longer be named (epoll(7),
 // question 6).
 template <Poller P, Memory M>
-void Descriptors<P, M>::stale(Token token) noexcept {
+void Descriptors<P, M>::stale(const Event& event) noexcept {
+    const Token token = event.token();
     if (token == Token::wake_up()) return;
     const Slot* const slot = table_.find(token.fd());
     if (slot != nullptr && slot->has(Slot::fresh)) return;
@@ -7963,7 +7980,8 @@ public:
 
 private:
     struct Cursor : CallFrame<Hooks> {
-        Cursor(TurnState& state, Hooks& hooks) noexcept
+        // Inlined, GCC 12 takes it for a pointer that is left dangling.
+        [[gnu::noinline]] Cursor(TurnState& state, Hooks& hooks) noexcept
             : CallFrame<Hooks>(state, hooks), outer_cursor(hooks.cursors_), hooks_(hooks) {
             hooks.cursors_ = this;
         }

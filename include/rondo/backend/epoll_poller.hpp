@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -33,7 +34,15 @@ namespace rondo::inline RONDO_ABI {
 /// One event, as the kernel wrote it.
 class EpollEvent {
 public:
-    Token token() const noexcept { return Token::from_bits(native_.data.u64); }
+    // In halves, as they are needed: a whole would be taken apart again for each event.
+    Token token() const noexcept {
+        const auto* const data = reinterpret_cast<const char*>(&native_.data);
+        int fd = 0;
+        uint32_t generation = 0;
+        memcpy(&fd, data, sizeof fd);
+        memcpy(&generation, data + sizeof fd, sizeof generation);
+        return {fd, generation};
+    }
 
     /// EPOLLIN, PRI, OUT, ERR and HUP are Readiness's own bits; EPOLLRDHUP is moved into place. The
     /// kernel reports no other bits than those, because no others are asked for.
@@ -169,7 +178,8 @@ private:
         if (any(interest, Interest::read)) event.events |= EPOLLRDHUP;
         if (any(interest, Interest::edge)) event.events |= static_cast<uint32_t>(EPOLLET);
         if (any(interest, Interest::oneshot)) event.events |= static_cast<uint32_t>(EPOLLONESHOT);
-        event.data.u64 = token.bits();
+        const uint32_t halves[] = {static_cast<uint32_t>(token.fd()), token.generation()};
+        memcpy(&event.data, halves, sizeof halves);
         return event;
     }
 

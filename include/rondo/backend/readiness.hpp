@@ -88,25 +88,25 @@ constexpr Interest modes(Interest interest) noexcept {
 class Token {
 public:
     constexpr Token() noexcept = default;
-    constexpr Token(int fd, uint32_t generation) noexcept
-        : bits_(uint64_t{generation} << 32 | static_cast<uint32_t>(fd)) {}
+    constexpr Token(int fd, uint32_t generation) noexcept : fd_(fd), generation_(generation) {}
 
     static constexpr Token from_bits(uint64_t bits) noexcept {
-        Token token;
-        token.bits_ = bits;
-        return token;
+        return {static_cast<int>(static_cast<uint32_t>(bits)), static_cast<uint32_t>(bits >> 32)};
     }
     /// Not a registration: the poller's own wake-up, or an event that it has swallowed.
     static constexpr Token wake_up() noexcept { return from_bits(~uint64_t{0}); }
 
-    constexpr int fd() const noexcept { return static_cast<int>(static_cast<uint32_t>(bits_)); }
-    constexpr uint32_t generation() const noexcept { return static_cast<uint32_t>(bits_ >> 32); }
-    constexpr uint64_t bits() const noexcept { return bits_; }
+    constexpr int fd() const noexcept { return fd_; }
+    constexpr uint32_t generation() const noexcept { return generation_; }
+    constexpr uint64_t bits() const noexcept {
+        return uint64_t{generation_} << 32 | static_cast<uint32_t>(fd_);
+    }
 
     friend constexpr bool operator==(Token, Token) noexcept = default;
 
 private:
-    uint64_t bits_ = 0;
+    int fd_ = 0;
+    uint32_t generation_ = 0;
 };
 
 }  // namespace rondo::inline RONDO_ABI

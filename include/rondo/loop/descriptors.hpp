@@ -226,7 +226,7 @@ public:
             const Token token = event.token();
             Slot* const slot = table_.find(token.fd());
             if (slot == nullptr || slot->generation != token.generation()) [[unlikely]] {
-                stale(token);
+                stale(event);
                 continue;
             }
             const auto bits = static_cast<uint8_t>(event.readiness());
@@ -302,7 +302,7 @@ private:
     void ask_again(int fd, Slot& slot, Interest unheard) noexcept;
     [[gnu::cold]] void forget_unheard(int fd) noexcept;
     [[gnu::cold]] void deliver_failures(Frame& frame, size_t& ran);
-    [[gnu::cold]] void stale(Token token) noexcept;
+    [[gnu::cold]] void stale(const Event& event) noexcept;
     [[gnu::cold]] void rebuild() noexcept;
 
     P& poller_;

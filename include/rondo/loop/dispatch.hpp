@@ -124,7 +124,8 @@ void Descriptors<P, M>::deliver_failures(Frame& frame, size_t& ran) {
 // lives: the kernel keeps such an entry under a number that can no longer be named (epoll(7),
 // question 6).
 template <Poller P, Memory M>
-void Descriptors<P, M>::stale(Token token) noexcept {
+void Descriptors<P, M>::stale(const Event& event) noexcept {
+    const Token token = event.token();
     if (token == Token::wake_up()) return;
     const Slot* const slot = table_.find(token.fd());
     if (slot != nullptr && slot->has(Slot::fresh)) return;

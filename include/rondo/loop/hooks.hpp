@@ -82,7 +82,8 @@ public:
 
 private:
     struct Cursor : CallFrame<Hooks> {
-        Cursor(TurnState& state, Hooks& hooks) noexcept
+        // Inlined, GCC 12 takes it for a pointer that is left dangling.
+        [[gnu::noinline]] Cursor(TurnState& state, Hooks& hooks) noexcept
             : CallFrame<Hooks>(state, hooks), outer_cursor(hooks.cursors_), hooks_(hooks) {
             hooks.cursors_ = this;
         }

@@ -60,25 +60,31 @@ class CallFrame : public Running::Frame {
 public:
     CallFrame(TurnState& state, Owner& owner) noexcept
         : Running::Frame(state.running), state_(state), owner_(owner) {}
-    ~CallFrame() { settle(); }
+    ~CallFrame() {
+        if (retired) finish();
+    }
 
-    /// After a call: false if the turn is to end here. `closure` is cleared first: a destructor
-    /// that looks for running handlers must not find the one that it belongs to.
+    /// After a call: false if the turn is to end here.
     bool settle() noexcept {
-        const void* const finished = closure;
+        if (retired) finish();
         closure = nullptr;
-        if (retired) {
-            retired = false;
-            state_.forget(TurnState::retired);
-            for (Running::Frame* f = outer; f != nullptr; f = f->outer) {
-                if (f->retired) state_.note(TurnState::retired);
-            }
-            owner_.destroy(finished);
-        }
         return !state_.stopped();
     }
 
 private:
+    // `closure` is cleared first: a destructor that looks for running handlers must not find the
+    // one that it belongs to.
+    [[gnu::cold]] void finish() noexcept {
+        const void* const finished = closure;
+        closure = nullptr;
+        retired = false;
+        state_.forget(TurnState::retired);
+        for (Running::Frame* f = outer; f != nullptr; f = f->outer) {
+            if (f->retired) state_.note(TurnState::retired);
+        }
+        owner_.destroy(finished);
+    }
+
     TurnState& state_;
     Owner& owner_;
 };
