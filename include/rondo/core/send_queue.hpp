@@ -168,19 +168,25 @@ public:
         return count;
     }
 
-    /// Drops `count` bytes from the front.
+    /// Drops `count` bytes from the front. Owners end last: their destructors may use the queue.
     void consume(Pool& pool, size_t count) noexcept {
         RONDO_ASSERT(count <= size_, "more bytes were consumed than there are");
         size_ -= count;
+        Piece* piece = first_;
         while (first_ != nullptr && count >= first_->size) {
-            Piece* const piece = first_;
-            count -= piece->size;
-            first_ = piece->next;
-            piece->end != nullptr ? piece->end(piece) : pool.give_back(piece);
+            count -= first_->size;
+            first_ = first_->next;
         }
-        if (first_ == nullptr) return;
-        first_->begin += count;
-        first_->size -= count;
+        const Piece* const rest = first_;
+        if (first_ != nullptr) {
+            first_->begin += count;
+            first_->size -= count;
+        }
+        while (piece != rest) {
+            Piece* const next = piece->next;
+            piece->end != nullptr ? piece->end(piece) : pool.give_back(piece);
+            piece = next;
+        }
     }
 
     void clear(Pool& pool) noexcept { consume(pool, size_); }

@@ -70,7 +70,8 @@ public:
     /// on_data sends of the very bytes that it is shown is not even copied.
     bool send(std::span<const std::byte> bytes);
     bool send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
-    /// Sends a string or vector that is moved in, without a copy; small ones are copied.
+    /// Sends a string or vector that is moved in, without a copy; small ones are copied. It ends
+    /// when its last byte has left, or when the connection does; its destructor may send and abort.
     template <OwnsBytes Owner>
     bool send(Owner&& owner);
     /// Sends several pieces in one system call, such as a header and what it announces. They are

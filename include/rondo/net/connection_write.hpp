@@ -20,7 +20,7 @@ bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
         borrowed_ = bytes;
     } else if (own && borrowed_.data() + borrowed_.size() == bytes.data()) {
         borrowed_ = {borrowed_.data(), borrowed_.size() + bytes.size()};
-    } else if (depth_ == 0 && queue_.empty() && any(can_, transport_.write_needs())) {
+    } else if (depth_ == 0 && unsent() == 0 && any(can_, transport_.write_needs())) {
         borrowed_ = bytes;
         write_out();
         keep_borrowed();
@@ -33,7 +33,8 @@ bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
 template <class Loop, class State, class T>
 template <OwnsBytes Owner>
 bool Connection<Loop, State, T>::send(Owner&& owner) {
-    const auto bytes = std::as_bytes(std::span(std::as_const(owner)));
+    const auto& view = std::as_const(owner);
+    const auto bytes = std::as_bytes(std::span(view.data(), static_cast<size_t>(view.size())));
     if (bytes.size() < copied_below) return send(bytes);
     if (!can_send()) return false;
     keep_borrowed();
@@ -51,7 +52,7 @@ bool Connection<Loop, State, T>::send_parts(
     if (!can_send()) return false;
     for (const auto& part : parts) {
         const bool last = &part == parts.end() - 1;
-        if (last && depth_ == 0 && any(can_, transport_.write_needs())) {
+        if (last && depth_ == 0 && borrowed_.empty() && any(can_, transport_.write_needs())) {
             borrowed_ = part;
             write_out();
             keep_borrowed();
@@ -115,9 +116,9 @@ void Connection<Loop, State, T>::write_out() {
         counters_.last_sent = loop().now();
         write_since_ = Instant::max();
         const size_t queued = wrote.bytes < queue_.size() ? wrote.bytes : queue_.size();
-        queue_.consume(group_.pool_, queued);
         borrowed_ = borrowed_.subspan(wrote.bytes - queued);
         if (wrote.bytes < asked && T::short_reads_drain) can_ &= ~Interest::write;
+        queue_.consume(group_.pool_, queued);  // last: the end of an owner may send, or abort
     }
     if (full_ && unsent() <= options().low_water) {
         if (choked_) read_since_ = loop().now();
@@ -165,10 +166,10 @@ void Connection<Loop, State, T>::mark() {
 // The peer reads no longer, but what it sent before may still be there: it is read to its end.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::broken(int code) {
-    queue_.clear(group_.pool_);
+    broken_ = code;  // first: the end of an owner may try to send
     borrowed_ = {};
     full_ = choked_ = drained_ = false;
-    broken_ = code;
+    queue_.clear(group_.pool_);
     if (paused_ || read_ended_ || closing_) return die(code, "write");
     can_ |= Interest::read;
     show_what_is_left();
