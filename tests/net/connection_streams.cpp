@@ -67,7 +67,66 @@ struct WithoutPriority : ManualPoller {
         return ManualPoller::modify(fd, from, to, token);
     }
 };
+
+/// Edge-triggered, and doesn't tell of the end.
+struct WithoutEnd : ManualPoller {
+    static constexpr PollerTraits traits{.edge = true, .priority = true, .kernel = false};
+
+    explicit WithoutEnd(ManualPoller&& all) : ManualPoller(std::move(all)) {}
+    static Result<WithoutEnd> open() {
+        auto opened = ManualPoller::open();
+        if (!opened) return opened.error();
+        return WithoutEnd(std::move(*opened));
+    }
+    Result<size_t> wait(std::span<Event> out, Instant deadline) {
+        auto count = ManualPoller::wait(out, deadline);
+        if (!count) return count;
+        for (Event& event : out.first(*count)) {
+            event = Event(event.token(), event.readiness() & ~Readiness::read_closed);
+        }
+        return count;
+    }
+};
+
+#if RONDO_HAS_EPOLL
+/// Edge-triggered, and doesn't tell of urgent data, at which a read stops.
+struct WithoutUrgent : EpollPoller {
+    static constexpr PollerTraits traits{.edge = true, .read_closed = true, .native_handle = true};
+
+    explicit WithoutUrgent(EpollPoller&& all) : EpollPoller(std::move(all)) {}
+    static Result<WithoutUrgent> open() {
+        auto opened = EpollPoller::open();
+        if (!opened) return opened.error();
+        return WithoutUrgent(std::move(*opened));
+    }
+};
+#endif
 }  // namespace
+
+TEST_CASE("bytes and the end that come together are told, although the poller tells of no end",
+          "[connection]") {
+    StreamRig<WithoutEnd> it;
+    it.open();
+    it.peer_sends("hello");
+    it.peer_finishes();
+    it.turns(20);
+    CHECK(it.heard == "hello");
+    CHECK(it.closed == 1);
+}
+
+#if RONDO_HAS_EPOLL
+TEST_CASE("what comes behind urgent data is heard, although the poller tells of no such data",
+          "[connection][kernel]") {
+    StreamRig<WithoutUrgent> it;
+    const FdPair ends = tcp_pair(it.rig);
+    REQUIRE(it.group.adopt(ends.first));
+    it.peer_sends(ends.second, "before");
+    REQUIRE(::send(ends.second, "!", 1, MSG_OOB | MSG_NOSIGNAL) == 1);
+    it.peer_sends(ends.second, "behind");
+    it.turns(20);
+    CHECK(it.heard == "beforebehind");
+}
+#endif
 
 TEST_CASE("a connection asks no poller for priority that has none", "[connection]") {
     StreamRig<WithoutPriority> it;

@@ -238,7 +238,9 @@ Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& trans
         return Error::on_fd(added.error().code(), "adopt", fd);
     }
     const bool tcp = prepared || loop_.sockets().set_no_delay(fd, options_.no_delay);
-    connection.reads_on_ = !tcp;
+    constexpr auto& traits = Loop::Poller::traits;
+    constexpr bool told = !traits.edge || (traits.priority && traits.read_closed);
+    connection.reads_on_ = !tcp || !told;
     connection.opened();
     return ConnectionHandle{key};
 }
