@@ -54,6 +54,22 @@ KERNEL_CASE("what on_data has left is shown although nobody hears the replies an
     CHECK(it.closed == 1);
 }
 
+KERNEL_CASE("a limit of unsent bytes below the high-water mark lowers that", "[connection]") {
+    StreamRig<TestType> it({.unsent_max = 50'000});
+    CHECK(it.group.options().high_water == 50'000);
+    CHECK(it.group.options().low_water == 12'500);
+    auto& connection = it.open();
+    bool sent = true;
+    for (int i = 0; i < 90 && sent; ++i) sent = connection.send(std::string(10'000, 'x'));
+    CHECK_FALSE(sent);
+    it.turns();
+    CHECK(it.closed == 1);
+    CHECK(it.reason == ENOBUFS);
+
+    StreamRig<TestType> own({.low_water = 60'000, .unsent_max = 50'000});
+    CHECK(own.group.options().low_water == 50'000);
+}
+
 KERNEL_CASE("on_drain comes although the queue has fallen while on_end was running",
             "[connection]") {
     StreamRig<TestType> it({.high_water = 1000, .low_water = 100});

@@ -17,7 +17,8 @@ struct ConnectionOptions {
     size_t high_water = 1024 * 1024;
     size_t low_water = a_quarter;
     /// A connection with more unsent bytes is ended with ENOBUFS: others may send to it what it
-    /// never reads. 0: no limit. Whatever ends a connection with unsent bytes resets it.
+    /// never reads. 0: no limit. It lowers a high-water mark that is above it. Whatever ends a
+    /// connection with unsent bytes resets it.
     size_t unsent_max = 0;
     /// A connection whose handler leaves more bytes than this unconsumed is ended with EMSGSIZE.
     /// That counts what it leaves because it paused: at least the longest message and one read of

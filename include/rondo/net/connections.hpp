@@ -140,6 +140,13 @@ private:
     }
 
     static ConnectionOptions complete(ConnectionOptions options) noexcept {
+        if (options.unsent_max != 0 && options.unsent_max < options.high_water) {
+            options.high_water = options.unsent_max;
+            if (options.low_water != ConnectionOptions::a_quarter &&
+                options.low_water > options.high_water) {
+                options.low_water = options.high_water;
+            }
+        }
         if (options.low_water == ConnectionOptions::a_quarter) {
             options.low_water = options.high_water / 4;
         }
