@@ -2,6 +2,10 @@
 // Connections in corners: bytes that on_data has left when the end comes, a peer that resets before
 // a half-close, timers of what is in the background.
 
+#include <errno.h>
+
+#include <cstddef>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -13,6 +17,20 @@
 
 using namespace rondo;
 using namespace rondo::test;
+
+namespace {
+/// Reads three bytes at a time, and writes nothing: the peer hears no more.
+struct Unheard : Plain {
+    template <class Sockets>
+    static IoResult read(Sockets& sockets, int fd, std::span<std::byte> in) noexcept {
+        return Plain::read(sockets, fd, in.first(3));
+    }
+    template <class Sockets>
+    static IoResult write(Sockets&, int, std::span<const ConstBuffer>) noexcept {
+        return {0, EPIPE};
+    }
+};
+}  // namespace
 
 KERNEL_CASE("what on_data has left is shown before the end, if it has paused and resumed",
             "[connection]") {
@@ -52,6 +70,71 @@ KERNEL_CASE("what on_data has left is shown although nobody hears the replies an
     it.turns(20);
     CHECK(messages == 3);
     CHECK(it.closed == 1);
+}
+
+KERNEL_CASE("what on_data has left because it was full waits for room, and is shown before the end",
+            "[connection]") {
+    StreamRig<TestType> it({.high_water = 700'000, .low_water = 10});
+    std::string heard;
+    it.group.on_data([&](auto& connection, std::span<const std::byte> bytes) -> size_t {
+        const std::string text = text_of(bytes);
+        size_t used = 0;
+        while (connection.wants_more()) {
+            const size_t end = text.find('\n', used);
+            if (end == text.npos) break;
+            heard += text.substr(used, end - used) + ";";
+            used = end + 1;
+            connection.send(std::string(1'000'000, 'x'));
+        }
+        // There is some room, but not all.
+        for (int i = 0; i < 10 && connection.unsent() > 600'000; ++i) {
+            it.peer_hears();
+            it.rig.loop.poll();
+            connection.flush();
+        }
+        return used;
+    });
+    const auto peer_reads = [&] {
+        for (int i = 0; i < 40; ++i) {
+            it.peer_hears();
+            it.rig.loop.poll();
+        }
+    };
+    auto& connection = it.open();
+    connection.send(std::string(1'000'000, 'y'));  // from now on it is told of room
+    peer_reads();
+    connection.pause();
+    it.peer_sends("a\nb\n");
+    it.peer_finishes();
+    it.turns();
+    connection.resume();  // on_data is called by the group's service
+    it.turns();
+    CHECK(heard == "a;");
+    peer_reads();
+    CHECK(heard == "a;b;");
+    peer_reads();
+    CHECK(it.closed == 1);
+    CHECK(it.reason == 0);
+}
+
+KERNEL_CASE("who pauses after a write has failed is shown no more: it ends", "[connection]") {
+    StreamRig<TestType, NoState, Unheard> it;
+    bool paused = false;
+    it.group.on_data([&](auto& connection, std::span<const std::byte> bytes) {
+        CHECK_FALSE(paused);
+        it.heard += text_of(bytes);
+        if (it.heard == "onetwo") {
+            connection.pause();
+            paused = true;
+        }
+    });
+    auto& connection = it.open();
+    it.peer_sends("onetwosix");
+    connection.send("x");
+    it.turns(5);
+    CHECK(it.heard == "onetwo");
+    CHECK(it.closed == 1);
+    CHECK(it.reason == EPIPE);
 }
 
 KERNEL_CASE("a limit of unsent bytes below the high-water mark lowers that", "[connection]") {

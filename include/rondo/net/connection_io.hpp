@@ -187,7 +187,8 @@ void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
         if (group_.data_) used_ = group_.data_(*this, shown.bytes);
         RONDO_ASSERT(used_ <= shown.bytes.size(), "on_data has used more bytes than it was shown");
         shown.returned = true;
-        waits = replied_ && options().pause_if_full && unsent() > options().high_water;
+        const bool left = full_ && used_ < shown.bytes.size();
+        waits = replied_ && options().pause_if_full && (left || unsent() > options().high_water);
         write_out();
     }
     mark();
@@ -218,7 +219,9 @@ void Connection<Loop, State, T>::read_ended() {
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::pause() noexcept {
     paused_ = true;
-    if (depth_ == 0 && !dead_) watch_for();
+    if (dead_) return;
+    if (broken_ != 0) return die(broken_, "write");
+    if (depth_ == 0) watch_for();
 }
 
 template <class Loop, class State, class T>
