@@ -150,7 +150,8 @@ bool Connection<Loop, State, T>::wants_read() const noexcept {
 // together with the bytes; nor of other streams: a terminal gives line by line, a Unix socket stops
 // at descriptors that are passed along. They are read until there is nothing, as is one that can't
 // write any more. What on_data has left and is to be shown again comes before the next read, which
-// may be the end. Only the write end of a pipe can't be read: it is woken when its reader has gone.
+// may be the end. What is open for writing only can't be read: the write end of a pipe is woken
+// when its reader has gone, but a terminal by what is typed, so that must be open for both.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::read_in() {
     for (int i = 0; wants_read() && !show_again_ && any(can_, transport_.read_needs()); ++i) {

@@ -30,7 +30,9 @@ struct ConnectionOptions {
     Duration write_timeout = never;                 ///< bytes wait, and none could be sent
     Duration close_timeout = Duration::seconds(5);  ///< close() to the end; then it is aborted
 
-    bool no_delay = true;       ///< TCP_NODELAY, where there is such a thing
+    /// TCP_NODELAY: set to this, on or off, on every TCP socket that is adopted, and on those that
+    /// Server::listen listens on.
+    bool no_delay = true;
     bool pause_if_full = true;  ///< read no more while full of what on_data has sent
 
     static constexpr size_t a_quarter = SIZE_MAX;  ///< as low_water: of the high-water mark

@@ -61,7 +61,8 @@ public:
         set<Event>(drain_, static_cast<F&&>(f));
     }
     /// `f(connection)`: the peer has finished sending. Without such a handler the connection is
-    /// closed; with one it stays open for writing.
+    /// closed; with one it stays open for writing. Not called if end() has finished our side
+    /// before: then on_close follows at once.
     template <class F>
     void on_end(F&& f) {
         set<Event>(end_, static_cast<F&&>(f));
@@ -80,8 +81,9 @@ public:
     // Connections --------------------------------------------------------------------------------
 
     /// Makes a connection of a stream that is open already: a socket, a pipe, a terminal. It must
-    /// be non-blocking. on_open runs before this returns; if it has ended it, the handle finds
-    /// nothing.
+    /// be non-blocking. A terminal must be open for reading too, and canonical or with a VMIN of at
+    /// least 1: a read that gives nothing is the end. on_open runs before this returns; if it has
+    /// ended it, the handle finds nothing.
     /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's, as it
     /// is if State's constructor throws. An exception of on_open passes through; the connection is
     /// there all the same.
