@@ -6223,19 +6223,25 @@ public:
         return count;
     }
 
-    /// Drops `count` bytes from the front.
+    /// Drops `count` bytes from the front. Owners end last: their destructors may use the queue.
     void consume(Pool& pool, size_t count) noexcept {
         RONDO_ASSERT(count <= size_, "more bytes were consumed than there are");
         size_ -= count;
+        Piece* piece = first_;
         while (first_ != nullptr && count >= first_->size) {
-            Piece* const piece = first_;
-            count -= piece->size;
-            first_ = piece->next;
-            piece->end != nullptr ? piece->end(piece) : pool.give_back(piece);
+            count -= first_->size;
+            first_ = first_->next;
         }
-        if (first_ == nullptr) return;
-        first_->begin += count;
-        first_->size -= count;
+        const Piece* const rest = first_;
+        if (first_ != nullptr) {
+            first_->begin += count;
+            first_->size -= count;
+        }
+        while (piece != rest) {
+            Piece* const next = piece->next;
+            piece->end != nullptr ? piece->end(piece) : pool.give_back(piece);
+            piece = next;
+        }
     }
 
     void clear(Pool& pool) noexcept { consume(pool, size_); }
@@ -9512,7 +9518,8 @@ struct ConnectionOptions {
     size_t high_water = 1024 * 1024;
     size_t low_water = a_quarter;
     /// A connection with more unsent bytes is ended with ENOBUFS: others may send to it what it
-    /// never reads. 0: no limit. Whatever ends a connection with unsent bytes resets it.
+    /// never reads. 0: no limit. It lowers a high-water mark that is above it. Whatever ends a
+    /// connection with unsent bytes resets it.
     size_t unsent_max = 0;
     /// A connection whose handler leaves more bytes than this unconsumed is ended with EMSGSIZE.
     /// That counts what it leaves because it paused: at least the longest message and one read of
@@ -9524,7 +9531,9 @@ struct ConnectionOptions {
     Duration write_timeout = never;                 ///< bytes wait, and none could be sent
     Duration close_timeout = Duration::seconds(5);  ///< close() to the end; then it is aborted
 
-    bool no_delay = true;       ///< TCP_NODELAY, where there is such a thing
+    /// TCP_NODELAY: set to this, on or off, on every TCP socket that is adopted, and on those that
+    /// Server::listen listens on.
+    bool no_delay = true;
     bool pause_if_full = true;  ///< read no more while full of what on_data has sent
 
     static constexpr size_t a_quarter = SIZE_MAX;  ///< as low_water: of the high-water mark
@@ -9671,7 +9680,8 @@ public:
     /// on_data sends of the very bytes that it is shown is not even copied.
     bool send(std::span<const std::byte> bytes);
     bool send(std::string_view text) { return send(std::as_bytes(std::span(text))); }
-    /// Sends a string or vector that is moved in, without a copy; small ones are copied.
+    /// Sends a string or vector that is moved in, without a copy; small ones are copied. It ends
+    /// when its last byte has left, or when the connection does; its destructor may send and abort.
     template <OwnsBytes Owner>
     bool send(Owner&& owner);
     /// Sends several pieces in one system call, such as a header and what it announces. They are
@@ -9870,7 +9880,8 @@ public:
         set<Event>(drain_, static_cast<F&&>(f));
     }
     /// `f(connection)`: the peer has finished sending. Without such a handler the connection is
-    /// closed; with one it stays open for writing.
+    /// closed; with one it stays open for writing. Not called if end() has finished our side
+    /// before: then on_close follows at once.
     template <class F>
     void on_end(F&& f) {
         set<Event>(end_, static_cast<F&&>(f));
@@ -9889,8 +9900,9 @@ public:
     // Connections --------------------------------------------------------------------------------
 
     /// Makes a connection of a stream that is open already: a socket, a pipe, a terminal. It must
-    /// be non-blocking. on_open runs before this returns; if it has ended it, the handle finds
-    /// nothing.
+    /// be non-blocking. A terminal must be open for reading too, and canonical or with a VMIN of at
+    /// least 1: a read that gives nothing is the end. on_open runs before this returns; if it has
+    /// ended it, the handle finds nothing.
     /// Errors: what the poller says of it, ENOMEM; the descriptor is then still the caller's, as it
     /// is if State's constructor throws. An exception of on_open passes through; the connection is
     /// there all the same.
@@ -9949,6 +9961,13 @@ private:
     }
 
     static ConnectionOptions complete(ConnectionOptions options) noexcept {
+        if (options.unsent_max != 0 && options.unsent_max < options.high_water) {
+            options.high_water = options.unsent_max;
+            if (options.low_water != ConnectionOptions::a_quarter &&
+                options.low_water > options.high_water) {
+                options.low_water = options.high_water;
+            }
+        }
         if (options.low_water == ConnectionOptions::a_quarter) {
             options.low_water = options.high_water / 4;
         }
@@ -10047,7 +10066,9 @@ Result<ConnectionHandle> Connections<Loop, State, T>::add(int fd, const T& trans
         return Error::on_fd(added.error().code(), "adopt", fd);
     }
     const bool tcp = prepared || loop_.sockets().set_no_delay(fd, options_.no_delay);
-    connection.reads_on_ = !tcp;
+    constexpr auto& traits = Loop::Poller::traits;
+    constexpr bool told = !traits.edge || (traits.priority && traits.read_closed);
+    connection.reads_on_ = !tcp || !told;
     connection.opened();
     return ConnectionHandle{key};
 }
@@ -10273,7 +10294,8 @@ bool Connection<Loop, State, T>::wants_read() const noexcept {
 // together with the bytes; nor of other streams: a terminal gives line by line, a Unix socket stops
 // at descriptors that are passed along. They are read until there is nothing, as is one that can't
 // write any more. What on_data has left and is to be shown again comes before the next read, which
-// may be the end. Only the write end of a pipe can't be read: it is woken when its reader has gone.
+// may be the end. What is open for writing only can't be read: the write end of a pipe is woken
+// when its reader has gone, but a terminal by what is typed, so that must be open for both.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::read_in() {
     for (int i = 0; wants_read() && !show_again_ && any(can_, transport_.read_needs()); ++i) {
@@ -10310,7 +10332,8 @@ void Connection<Loop, State, T>::show(std::span<const std::byte> fresh) {
         if (group_.data_) used_ = group_.data_(*this, shown.bytes);
         RONDO_ASSERT(used_ <= shown.bytes.size(), "on_data has used more bytes than it was shown");
         shown.returned = true;
-        waits = replied_ && options().pause_if_full && unsent() > options().high_water;
+        const bool left = full_ && used_ < shown.bytes.size();
+        waits = replied_ && options().pause_if_full && (left || unsent() > options().high_water);
         write_out();
     }
     mark();
@@ -10341,7 +10364,9 @@ void Connection<Loop, State, T>::read_ended() {
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::pause() noexcept {
     paused_ = true;
-    if (depth_ == 0 && !dead_) watch_for();
+    if (dead_) return;
+    if (broken_ != 0) return die(broken_, "write");
+    if (depth_ == 0) watch_for();
 }
 
 template <class Loop, class State, class T>
@@ -10473,7 +10498,7 @@ bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
         borrowed_ = bytes;
     } else if (own && borrowed_.data() + borrowed_.size() == bytes.data()) {
         borrowed_ = {borrowed_.data(), borrowed_.size() + bytes.size()};
-    } else if (depth_ == 0 && queue_.empty() && any(can_, transport_.write_needs())) {
+    } else if (depth_ == 0 && unsent() == 0 && any(can_, transport_.write_needs())) {
         borrowed_ = bytes;
         write_out();
         keep_borrowed();
@@ -10486,7 +10511,8 @@ bool Connection<Loop, State, T>::send(std::span<const std::byte> bytes) {
 template <class Loop, class State, class T>
 template <OwnsBytes Owner>
 bool Connection<Loop, State, T>::send(Owner&& owner) {
-    const auto bytes = std::as_bytes(std::span(std::as_const(owner)));
+    const auto& view = std::as_const(owner);
+    const auto bytes = std::as_bytes(std::span(view.data(), static_cast<size_t>(view.size())));
     if (bytes.size() < copied_below) return send(bytes);
     if (!can_send()) return false;
     keep_borrowed();
@@ -10504,7 +10530,7 @@ bool Connection<Loop, State, T>::send_parts(
     if (!can_send()) return false;
     for (const auto& part : parts) {
         const bool last = &part == parts.end() - 1;
-        if (last && depth_ == 0 && any(can_, transport_.write_needs())) {
+        if (last && depth_ == 0 && borrowed_.empty() && any(can_, transport_.write_needs())) {
             borrowed_ = part;
             write_out();
             keep_borrowed();
@@ -10568,9 +10594,9 @@ void Connection<Loop, State, T>::write_out() {
         counters_.last_sent = loop().now();
         write_since_ = Instant::max();
         const size_t queued = wrote.bytes < queue_.size() ? wrote.bytes : queue_.size();
-        queue_.consume(group_.pool_, queued);
         borrowed_ = borrowed_.subspan(wrote.bytes - queued);
         if (wrote.bytes < asked && T::short_reads_drain) can_ &= ~Interest::write;
+        queue_.consume(group_.pool_, queued);  // last: the end of an owner may send, or abort
     }
     if (full_ && unsent() <= options().low_water) {
         if (choked_) read_since_ = loop().now();
@@ -10618,10 +10644,10 @@ void Connection<Loop, State, T>::mark() {
 // The peer reads no longer, but what it sent before may still be there: it is read to its end.
 template <class Loop, class State, class T>
 void Connection<Loop, State, T>::broken(int code) {
-    queue_.clear(group_.pool_);
+    broken_ = code;  // first: the end of an owner may try to send
     borrowed_ = {};
     full_ = choked_ = drained_ = false;
-    broken_ = code;
+    queue_.clear(group_.pool_);
     if (paused_ || read_ended_ || closing_) return die(code, "write");
     can_ |= Interest::read;
     show_what_is_left();
