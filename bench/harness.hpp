@@ -1,54 +1,24 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 // How the benchmarks measure: contenders take turns in one process, each round gives one ratio per
-// contender to the baseline of the same round (the first contender, or the fastest of the first
-// few), and what is reported is the median ratio with its 95 % interval (from the order statistics
-// of the ratios: no distribution is assumed). Machines are noisy; a ratio of neighbours is much
-// less so than a time.
+// contender to the baseline of the same round (the first contender), and what is reported is the
+// median ratio with its 95 % interval. Machines are noisy; a ratio of neighbours is much less so
+// than a time. In the same way rondo is compared with the best rival, that of the least median.
 //
 // Every contender returns a checksum of the work it did; the rounds fail if they differ, so nobody
 // wins by doing less. A target is missed when the lower end of the interval is above it.
 
-#include <algorithm>
-#include <chrono>
-#include <cmath>
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
+#include <unistd.h>
+
 #include <functional>
 #include <string>
 #include <vector>
 
+#include "bench/options.hpp"
+#include "bench/record.hpp"
+#include "bench/statistics.hpp"
+
 namespace bench {
-
-inline double now_ns() {
-    const auto t = std::chrono::steady_clock::now().time_since_epoch();
-    return static_cast<double>(std::chrono::duration_cast<std::chrono::nanoseconds>(t).count());
-}
-
-/// Adds up the time of short stretches, without what reading the clock twice adds to each.
-class Stopwatch {
-public:
-    void start() { start_ = now_ns(); }
-    void stop() { total_ += now_ns() - start_ - read_cost_; }
-    double total() const { return total_ > 0 ? total_ : 0; }
-
-private:
-    // The least of many: what a read costs when nothing disturbs it.
-    static double measure() {
-        double least = 1e9;
-        for (int i = 0; i < 1000; ++i) {
-            const double before = now_ns();
-            least = std::min(least, now_ns() - before);
-        }
-        return least;
-    }
-
-    double read_cost_ = measure();
-    double start_ = 0;
-    double total_ = 0;
-};
 
 /// What one contender did in one round.
 struct Sample {
@@ -56,112 +26,65 @@ struct Sample {
     uint64_t checksum = 0;
 };
 
-/// A way to do the work. `target`: the most that its ratio to the baseline may be; 0: none.
+/// A way to do the work.
 struct Contender {
     std::string name;
     std::function<Sample()> run;
-    double target = 0;
-};
+    double target = 0;        // the most that its ratio to the baseline may be; 0: none
+    double rival_target = 0;  // and to the best rival
 
-struct Options {
-    bool smoke = false;
-    int pairs = 15;
-    std::string json;
-    std::string only;  // a part of the parameters' text
-
-    Options(int argc, char** argv) {
-        for (int i = 1; i < argc; ++i) {
-            const std::string word = argv[i];
-            const bool more = i + 1 < argc;
-            if (word == "--smoke") {
-                smoke = true;
-                pairs = 2;
-            } else if (word == "--pairs" && more) {
-                pairs = std::atoi(argv[++i]);
-            } else if (word == "--json" && more) {
-                json = argv[++i];
-            } else if (word == "--only" && more) {
-                only = argv[++i];
-            } else {
-                std::fprintf(stderr,
-                             "usage: %s [--smoke] [--pairs N] [--only TEXT] [--json FILE]\n",
-                             argv[0]);
-                std::exit(2);
-            }
-        }
-    }
-};
-
-/// Median and the 95 % interval of the median.
-struct Summary {
-    double median, low, high, min, max;
-
-    explicit Summary(std::vector<double> values) {
-        std::sort(values.begin(), values.end());
-        const auto n = values.size();
-        const auto at = [&](double rank) {
-            const double clipped = std::min(std::max(rank, 0.0), static_cast<double>(n - 1));
-            return values[static_cast<size_t>(clipped)];
-        };
-        median = n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
-        // The ranks n/2 -+ 0.98 sqrt(n) enclose the median with 95 % probability.
-        const double half = static_cast<double>(n) / 2;
-        const double reach = 0.98 * std::sqrt(static_cast<double>(n));
-        low = at(std::floor(half - reach));
-        high = at(std::ceil(half + reach) - 1);
-        min = values.front();
-        max = values.back();
-    }
+    bool is_ours() const { return name.starts_with("rondo"); }
+    bool is_rival() const { return !is_ours() && !name.starts_with("raw"); }
 };
 
 class Report {
 public:
-    Report(std::string bench, Options options) : bench_(std::move(bench)), options_(options) {
+    Report(std::string bench, Options options)
+        : bench_(std::move(bench)), options_(std::move(options)) {
         std::printf("%s: ratio to the baseline, median [95 %% interval] of %d rounds\n",
                     bench_.c_str(), options_.pairs);
     }
 
-    /// Lets the contenders take turns. The baseline of a round is the fastest of the first `rivals`
-    /// ones. False: `--only` asks for others.
+    const Options& options() const { return options_; }
+    /// From here on at most so many: for what takes seconds a round.
+    void limit_rounds(int most) { options_.pairs = std::min(options_.pairs, most); }
+
+    /// Lets the contenders take turns; the first one is the baseline. False: `--only` asks for
+    /// others.
     bool compare(const std::string& params, const std::vector<Contender>& contenders,
-                 size_t rivals = 1) {
-        if (params.find(options_.only) == std::string::npos) return false;
-        const size_t n = contenders.size();
-        std::vector<std::vector<double>> times(n);
-        std::vector<std::vector<double>> ratios(n);
-        for (const auto& contender : contenders) contender.run();  // warm-up
-        for (int round = 0; round < options_.pairs; ++round) {
-            const std::vector<Sample> samples = play(contenders, round % 2 != 0);
-            double baseline = samples[0].ns_per_operation;
-            for (size_t i = 1; i < rivals; ++i) {
-                baseline = std::min(baseline, samples[i].ns_per_operation);
-            }
-            for (size_t i = 0; i < n; ++i) {
-                if (samples[i].checksum != samples[0].checksum) {
-                    fail(params + ": " + contenders[i].name + " did other work than " +
-                         contenders[0].name);
-                }
-                times[i].push_back(samples[i].ns_per_operation);
-                ratios[i].push_back(samples[i].ns_per_operation / baseline);
-            }
-        }
-        for (size_t i = 0; i < n; ++i) {
-            row(params, contenders[i], Summary(times[i]), Summary(ratios[i]));
+                 const char* metric = "time") {
+        if (!options_.wants(params) || contenders.empty()) return false;
+        const Rounds rounds = play(params, contenders);
+        const size_t rival = best_rival(contenders, rounds);
+        for (size_t i = 0; i < contenders.size(); ++i) {
+            row(params, contenders, metric, rounds, i, rival);
         }
         return true;
     }
 
-    /// A figure that isn't a time.
+    /// A figure that isn't a time, beside the first one that was told of these parameters.
+    /// `most`: a limit, above which the run fails.
     void tell(const std::string& params, const std::string& contender, const char* metric,
-              const char* unit, double value) {
-        std::printf("  %-28s %-12s %9.3f %s %s\n", params.c_str(), contender.c_str(), value, metric,
-                    unit);
-        char text[512];
-        std::snprintf(text, sizeof text,
-                      "  {\"bench\": \"%s\", \"params\": \"%s\", \"contender\": \"%s\", "
-                      "\"metric\": \"%s\", \"unit\": \"%s\", \"value\": %.4f}",
-                      bench_.c_str(), params.c_str(), contender.c_str(), metric, unit, value);
-        add_json(text);
+              const char* unit, double value, double most = 0) {
+        const std::string key = params + '\n' + metric;
+        if (told_ != key) first_told_ = value;
+        told_ = key;
+        const bool above = most != 0 && value > most;
+        std::printf("  %-28s %-15s %9.3f %s, %s%s\n", params.c_str(), contender.c_str(), value,
+                    unit, metric, above ? " TOO MUCH" : "");
+        std::fflush(stdout);
+        Record record(bench_, params, contender);
+        record.add("metric", metric).add("unit", unit).add("median", value).add("min", value);
+        record.add("max", value).add("rounds", 1).add("ratio", value / first_told_);
+        if (most != 0) record.add("limit", most);
+        keep(record);
+        if (above) fail(params + ": " + contender + " is above its limit");
+    }
+
+    /// A contender that takes no part, and the package that would bring it.
+    void missing(const std::string& contender, const char* package) {
+        std::printf("  %s: missing (install %s)\n", contender.c_str(), package);
+        keep(Record(bench_, "", contender).add("missing", package));
     }
 
     /// Something that must not be, whatever the machine: makes finish() answer 1.
@@ -174,10 +97,9 @@ public:
     /// an error: machines differ.
     int finish() {
         if (!options_.json.empty()) {
-            if (FILE* const file = std::fopen(options_.json.c_str(), "w")) {
-                std::fprintf(file, "[\n%s\n]\n", json_.c_str());
-                std::fclose(file);
-            } else {
+            FILE* const file = std::fopen(options_.json.c_str(), "w");
+            if (file == nullptr || std::fprintf(file, "[\n%s\n]\n", records_.c_str()) < 0 ||
+                std::fclose(file) != 0) {
                 std::perror(options_.json.c_str());
                 return 1;
             }
@@ -185,48 +107,112 @@ public:
         return failed_ ? 1 : 0;
     }
 
-    const Options& options() const { return options_; }
-
 private:
-    // Every other round goes backwards, so that no one is always behind the same other.
-    static std::vector<Sample> play(const std::vector<Contender>& contenders, bool backwards) {
+    using Rounds = std::vector<std::vector<double>>;  // of each contender, ns per operation
+
+    Rounds play(const std::string& params, const std::vector<Contender>& contenders) {
         const size_t n = contenders.size();
-        std::vector<Sample> samples(n);
-        for (size_t i = 0; i < n; ++i) {
-            const size_t who = backwards ? n - 1 - i : i;
-            samples[who] = contenders[who].run();
+        Rounds rounds(n);
+        std::vector<uint64_t> sums(n);
+        for (size_t i = 0; i < n; ++i) sums[i] = contenders[i].run().checksum;  // the warm-up
+        check(params, contenders, sums);
+        const uint64_t first = sums[0];
+        for (int round = 0; round < options_.pairs; ++round) {
+            show_progress(params, round);
+            for (size_t i = 0; i < n; ++i) {
+                // Every other round goes backwards: no one is always behind the same other.
+                const size_t who = round % 2 == 0 ? i : n - 1 - i;
+                const Sample sample = contenders[who].run();
+                sums[who] = sample.checksum;
+                rounds[who].push_back(sample.ns_per_operation);
+            }
+            check(params, contenders, sums);
         }
-        return samples;
+        show_progress("", 0);
+        std::printf("  %-28s checksum %llx\n", params.c_str(),
+                    static_cast<unsigned long long>(first));
+        return rounds;
     }
 
-    void row(const std::string& params, const Contender& contender, const Summary& time,
-             const Summary& ratio) {
-        const char* verdict = "";
-        if (contender.target != 0) verdict = ratio.low > contender.target ? "MISSED" : "ok";
-        std::printf("  %-28s %-12s %9.1f ns  %6.3f [%.3f %.3f]", params.c_str(),
+    void check(const std::string& params, const std::vector<Contender>& contenders,
+               const std::vector<uint64_t>& sums) {
+        for (size_t i = 1; i < sums.size(); ++i) {
+            if (sums[i] == sums[0]) continue;
+            fail(params + ": " + contenders[i].name + " did other work than " + contenders[0].name);
+        }
+    }
+
+    // Its number, or that of no contender.
+    static size_t best_rival(const std::vector<Contender>& contenders, const Rounds& rounds) {
+        size_t best = contenders.size();
+        for (size_t i = 0; i < contenders.size(); ++i) {
+            if (!contenders[i].is_rival()) continue;
+            if (best == contenders.size() ||
+                Summary(rounds[i]).median < Summary(rounds[best]).median) {
+                best = i;
+            }
+        }
+        return best;
+    }
+
+    static Summary ratios(const std::vector<double>& some, const std::vector<double>& others) {
+        std::vector<double> all;
+        for (size_t i = 0; i < some.size(); ++i) all.push_back(some[i] / others[i]);
+        return Summary(all);
+    }
+
+    void row(const std::string& params, const std::vector<Contender>& contenders,
+             const char* metric, const Rounds& rounds, size_t i, size_t rival) {
+        const Contender& contender = contenders[i];
+        const Summary time(rounds[i]);
+        const Summary ratio = ratios(rounds[i], rounds[0]);
+        std::printf("  %-28s %-15s %9.1f ns  %6.3f [%.3f %.3f]", params.c_str(),
                     contender.name.c_str(), time.median, ratio.median, ratio.low, ratio.high);
-        if (contender.target != 0) std::printf("  <= %.2f %s", contender.target, verdict);
+        Record record(bench_, params, contender.name);
+        record.add("metric", metric).add("unit", "ns").add("median", time.median);
+        record.add("min", time.min).add("max", time.max).add("rounds", options_.pairs);
+        record.add("ratio", ratio.median).add("low", ratio.low).add("high", ratio.high);
+        judge(record, "target", contender.target, ratio);
+        if (contender.is_ours() && rival < contenders.size()) {
+            const Summary beside = ratios(rounds[i], rounds[rival]);
+            std::printf("  %.3f [%.3f %.3f] of %s", beside.median, beside.low, beside.high,
+                        contenders[rival].name.c_str());
+            record.add("rival", contenders[rival].name).add("rival_ratio", beside.median);
+            record.add("rival_low", beside.low).add("rival_high", beside.high);
+            judge(record, "rival_target", contender.rival_target, beside);
+        }
         std::printf("\n");
         std::fflush(stdout);
-        char text[512];
-        std::snprintf(
-            text, sizeof text,
-            "  {\"bench\": \"%s\", \"params\": \"%s\", \"contender\": \"%s\", \"metric\": "
-            "\"time\", \"unit\": \"ns\", \"median\": %.2f, \"min\": %.2f, \"max\": %.2f, "
-            "\"rounds\": %d, \"ratio\": %.4f, \"low\": %.4f, \"high\": %.4f}",
-            bench_.c_str(), params.c_str(), contender.name.c_str(), time.median, time.min, time.max,
-            options_.pairs, ratio.median, ratio.low, ratio.high);
-        add_json(text);
+        keep(record);
     }
 
-    void add_json(const char* text) {
-        if (!json_.empty()) json_ += ",\n";
-        json_ += text;
+    static void judge(Record& record, const char* key, double target, const Summary& ratio) {
+        if (target == 0) return;
+        std::printf("  <= %.2f %s", target, ratio.low > target ? "MISSED" : "not missed");
+        record.add(key, target);
+    }
+
+    // One line, only on a terminal, and gone when the rows are told.
+    void show_progress(const std::string& params, int round) const {
+        if (::isatty(STDERR_FILENO) == 0) return;
+        std::fprintf(stderr, "\r\033[K");
+        if (!params.empty()) {
+            std::fprintf(stderr, "  %s %s: round %d of %d", bench_.c_str(), params.c_str(),
+                         round + 1, options_.pairs);
+        }
+        std::fflush(stderr);
+    }
+
+    void keep(const Record& record) {
+        if (!records_.empty()) records_ += ",\n";
+        records_ += "  " + record.text();
     }
 
     std::string bench_;
     Options options_;
-    std::string json_;
+    std::string records_;
+    std::string told_;
+    double first_told_ = 0;
     bool failed_ = false;
 };
 

@@ -9,7 +9,8 @@ cd "$(dirname "$0")/.."
 
 need g++=g++ cmake=cmake ninja=ninja-build ccache=ccache python3=python3 pkg-config=pkg-config \
     meson=meson nc=netcat-openbsd ev.h=libev-dev uv.h=libuv1-dev \
-    event2/event.h=libevent-dev asio.hpp=libasio-dev valgrind=valgrind strace=strace \
+    event2/event.h=libevent-dev asio.hpp=libasio-dev liburing.h=liburing-dev \
+    valgrind=valgrind strace=strace \
     redis-server=redis-server redis-cli=redis-tools hiredis/hiredis.h=libhiredis-dev \
     spin=spin gcc=gcc
 need_catch

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""kv_server beside redis-server, under redis-benchmark with 50 connections.
+"""kv_server (told as rondo-kv) beside redis-server, under redis-benchmark with 50 connections.
 
 Each server is pinned to one processor and the client to another. What counts is the server's CPU time
 per request, because the client is the slower side; requests per second are told beside. The servers
 take turns, each round gives one ratio, and what is reported is the median ratio with its 95 % interval
 (harness.hpp has the reasons). A target is missed when the lower end of the interval is above it.
 
-usage: kv.py KV_SERVER [--smoke] [--pairs N] [--requests N] [--keys N] [--only TEXT] [--json FILE]
+usage: kv.py KV_SERVER [--smoke | --quick] [--pairs N] [--requests N] [--keys N] [--only TEXT]
+             [--json FILE]
        kv.py KV_SERVER --counts [--json FILE]
 
 --counts traces the system calls of kv_server: a batch of pipelined requests takes one read and one
@@ -16,8 +17,6 @@ write. Counts don't depend on how busy the machine is, so they are limits, not t
 import argparse
 import collections
 import contextlib
-import json
-import math
 import os
 import pathlib
 import re
@@ -29,7 +28,11 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import records
+
 SKIPPED = 4
+OURS = "rondo-kv"
 CONNECTIONS = 50
 # command, requests at once, the most that CPU time per request may be of redis-server's, requests
 PLAN = [("SET", 1, 0.95, 20_000), ("GET", 1, 0.95, 20_000),
@@ -78,7 +81,7 @@ def pin(n):
 
 
 def kv_server(program, *tracer):
-    return Server("kv_server", [*tracer, program], rb"listening on 127\.0\.0\.1:(\d+)")
+    return Server(OURS, [*tracer, program], rb"listening on 127\.0\.0\.1:(\d+)")
 
 
 @contextlib.contextmanager
@@ -105,15 +108,6 @@ def load(server, test, pipeline, requests, keys):
     return float(rates[0])
 
 
-def interval(values):
-    """The median and its 95 % interval, from the order statistics: harness.hpp's Summary."""
-    values = sorted(values)
-    half, reach = len(values) / 2, 0.98 * math.sqrt(len(values))
-    low, high = (min(max(int(rank), 0), len(values) - 1)
-                 for rank in (math.floor(half - reach), math.ceil(half + reach) - 1))
-    return statistics.median(values), values[low], values[high]
-
-
 Round = collections.namedtuple("Round", "time rate executed")
 
 
@@ -138,19 +132,12 @@ def compare(servers, options, *plan):
 
 def report(params, name, target, mine, base):
     """Two rows for one server: its CPU time and its rate, beside those of redis-server."""
-    times, rates = [each.time for each in mine], [each.rate for each in mine]
-    median, rate = statistics.median(times), statistics.median(rates)
-    ratio, low, high = interval([one.time / other.time for one, other in zip(mine, base)])
-    pace = statistics.median(one.rate / other.rate for one, other in zip(mine, base))
-    verdict = f"  <= {target:.2f} {'MISSED' if low > target else 'ok'}" if target else ""
-    print(f"  {params:<28} {name:<12} {median:9.1f} ns  {ratio:6.3f} [{low:.3f} {high:.3f}]{verdict}\n"
-          f"  {params:<28} {name:<12} {rate:9.0f} requests/s  {pace:.3f}", flush=True)
-    row = {"bench": "kv", "params": params, "contender": name}
-    return [row | {"metric": "time", "unit": "ns", "median": round(median, 2),
-                   "min": round(min(times), 2), "max": round(max(times), 2), "rounds": len(times),
-                   "ratio": round(ratio, 4), "low": round(low, 4), "high": round(high, 4)},
-            row | {"metric": "rate", "unit": "requests/s", "value": round(rate, 1),
-                   "ratio": round(pace, 4)}]
+    rows = [records.compared("kv", params, name, "time", "ns", [each.time for each in mine],
+                             [each.time for each in base], target),
+            records.told("kv", params, name, "rate", "requests/s",
+                         *(statistics.median(each.rate for each in some) for some in (mine, base)))]
+    print("\n".join(map(records.text, rows)), flush=True)
+    return rows
 
 
 def measure(options):
@@ -165,7 +152,7 @@ def measure(options):
             params = f"{test}, pipeline {pipeline}"
             if options.only not in params:
                 continue
-            requests = options.requests or requests // (10 if options.smoke else 1)
+            requests = options.requests or requests // options.share
             base, found = compare((redis, mine), options, test, pipeline, requests, options.keys)
             rows += report(params, redis.name, None, base, base)
             rows += report(params, mine.name, target, found, base)
@@ -202,23 +189,21 @@ def count(options):
                     "writes" if re.match(r"p?write|send", name) else
                     "waits" if re.match(r"epoll_p?wait", name) else "others")
             per[kind] += (many.get(name, 0) - few.get(name, 0)) / (long - short)
-        batch = 1 / pipeline
-        for kind, most in (("reads", batch), ("writes", batch), ("others", 0), ("waits", None)):
-            # A tenth of a batch: what grows now and then, and the timer that expires keys.
-            fits = most is None or per[kind] <= most + 0.1 * batch
-            good &= fits
-            verdict = "" if most is None else f" (at most {most:g}) {'ok' if fits else 'TOO MANY'}"
-            print(f"SET, pipeline {pipeline}: {kind} per request {per[kind]:.4f}{verdict}", flush=True)
-            rows.append({"bench": "kv", "params": f"SET, pipeline {pipeline}", "contender": "kv_server",
-                         "metric": kind, "unit": "calls/request", "value": round(per[kind], 4),
-                         "limit": most})
+        # A tenth of a batch more: what grows now and then, and the timer that expires keys.
+        for kind, limit in (("reads", 1.1), ("writes", 1.1), ("others", 0.1), ("waits", None)):
+            rows.append(records.told("kv", f"SET, pipeline {pipeline}", OURS, kind, "per request",
+                                     per[kind], per[kind], limit and limit / pipeline))
+            good &= not records.exceeds(rows[-1])
+            print(records.text(rows[-1], 4), flush=True)
     return rows, good
 
 
 def main():
     parser = argparse.ArgumentParser(description="kv_server beside redis-server")
     parser.add_argument("program", type=pathlib.Path, help="kv_server")
-    parser.add_argument("--smoke", action="store_true", help="a few seconds: does it run?")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--smoke", action="store_true", help="a few seconds: does it run?")
+    length.add_argument("--quick", action="store_true", help="15 seconds: a first impression")
     parser.add_argument("--pairs", "--rounds", type=int, help="rounds (15)")
     parser.add_argument("--requests", type=int, default=0, help="requests per round and server")
     parser.add_argument("--keys", type=int, default=0, help="random keys, as redis-benchmark -r (one key)")
@@ -227,15 +212,15 @@ def main():
     parser.add_argument("--counts", action="store_true", help="system calls per request")
     options = parser.parse_args()
     options.program = str(options.program.resolve())
-    options.pairs = options.pairs or (2 if options.smoke else 15)
+    options.pairs = options.pairs or (2 if options.smoke else 5 if options.quick else 15)
+    options.share = 10 if options.smoke else 2 if options.quick else 1
     for tool in ("redis-benchmark", "strace" if options.counts else "redis-server"):
         if shutil.which(tool) is None:
             print(f"kv: n.a. ({tool} is not installed)")
             return SKIPPED
     rows, good = count(options) if options.counts else measure(options)
     if options.json:
-        body = ",\n".join("  " + json.dumps(row) for row in rows)
-        options.json.write_text(f"[\n{body}\n]\n", encoding="utf-8")
+        records.write(options.json, rows)
     return 0 if good else 1
 
 

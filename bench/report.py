@@ -1,0 +1,354 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSL-1.0
+"""Turns the records of a run (merge.py) into a page, or into the picture of the README.
+
+usage: report.py RESULTS OUT.html
+       report.py RESULTS --picture OUT.svg
+       report.py RESULTS --check OUT.svg     fails if the picture would be another
+
+The page needs nothing but itself: no scripts, nothing from the network, for the screen and for paper.
+"""
+import html
+import json
+import pathlib
+import re
+import sys
+
+import svg
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1c1e21; --paper: #ffffff; --faint: #6a6f76;
+        --line: #d5d8dc; --band: #f4f5f7; --bad: #b3261e; --good: #1b6e3c; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e4e6e9; --paper: #15181c; --faint: #9aa1a9; --line: #3a3f46; --band: #1e2227;
+          --bad: #ff8a80; --good: #7ed49a; } }
+@media print {
+  :root { --ink: #000; --paper: #fff; --faint: #444; --line: #bbb; --band: #fff; --bad: #000;
+          --good: #000; }
+  nav { display: none } body { font-size: 9pt } svg, tr { break-inside: avoid }
+  h2 { break-after: avoid } }
+body { margin: 2rem auto; max-width: 62rem; padding: 0 1rem; font: 15px/1.5 sans-serif;
+       color: var(--ink); background: var(--paper); }
+h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line) }
+table { border-collapse: collapse; margin: 0.7rem 0; font-size: 0.86em }
+.wide { overflow-x: auto }
+th, td { padding: 0.15rem 0.6rem; text-align: left; border-bottom: 1px solid var(--line) }
+td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+tr.first td { border-top: 2px solid var(--line) } thead th { background: var(--band) }
+.bad { color: var(--bad); font-weight: bold } .good { color: var(--good) } .faint { color: var(--faint) }
+svg { max-width: 100%; height: auto; display: block; margin: 0.5rem 0 } svg text { fill: var(--ink) }
+code { overflow-wrap: anywhere }
+"""
+
+METHOD = """
+Contenders take turns. Each round gives one ratio per contender to the baseline of the same round, which
+is the contender of the group's first row; a ratio is the median of the rounds, and beside it is the 95 %
+interval of the median. With fewer than 6 rounds no interval has 95 %: then it is all values. A figure
+without an interval was taken once, or is a median without pairs. Less is better, except for rates (units
+that end with /s). A benchmark fails if its contenders did different work. Names that begin with rondo are
+ours, raw is written by hand on the system calls, all others are rivals.
+"""
+
+# label, benchmark, what its parameters look like
+PICTURE = [
+    ("pipes, 100 of 1000", "pipes", r"1000/100 plain"),
+    ("with an idle timer", "pipes", r"1000/100 idle timer"),
+    ("writing on and off", "pipes", r"1000/100 toggle"),
+    ("10 000 timers: fire", "timers", r"10000 fire"),
+    ("set later", "timers", r"10000 rearm later"),
+    ("cancel", "timers", r"10000 cancel"),
+    ("post, 1 thread", "post", r"1 producer"),
+    ("post, 2 threads", "post", r"2 producers"),
+    ("echo, 64 x 64 B", "echo", r"64 x 64 B, pipeline 1"),
+]
+MAIN = "rondo-epoll"
+
+
+def is_ours(name):
+    return name.startswith("rondo")
+
+
+def is_rival(name):
+    return not is_ours(name) and not name.startswith("raw")
+
+
+def more_is_better(record):
+    return record["unit"].endswith("/s")
+
+
+def groups_of(records):
+    """Those with the same benchmark, parameters and metric, as they come; the first is the baseline."""
+    groups = {}
+    for record in records:
+        if "missing" not in record:
+            groups.setdefault((record["bench"], record["params"], record["metric"]), []).append(record)
+    return groups
+
+
+def spoken_for(group):
+    """Our records of a group that are compared with the rivals: rondo-epoll where it takes part."""
+    ours = [record for record in group if is_ours(record["contender"])]
+    return [record for record in ours if record["contender"] == MAIN] or ours
+
+
+def verdict(low, high):
+    """Of an interval of ratios to a rival, where less is better."""
+    return "surely above" if low > 1 else "below" if high < 1 else "not distinguishable"
+
+
+def comparisons(records):
+    """(record, rival, ratio, low, high) of everything of ours that was paired with a rival: with the
+    best one, and with the baseline if that is a rival."""
+    for group in groups_of(records).values():
+        baseline = group[0]["contender"]
+        for record in spoken_for(group):
+            if "rival_low" in record:
+                yield (record, record["rival"], record["rival_ratio"], record["rival_low"],
+                       record["rival_high"])
+            if is_rival(baseline) and baseline != record.get("rival") and "low" in record:
+                yield record, baseline, record["ratio"], record["low"], record["high"]
+
+
+def single_losses(records):
+    """(record, other) where a rival has the better figure, for figures without intervals."""
+    for group in groups_of(records).values():
+        for record in spoken_for(group):
+            for other in group:
+                if "low" in record or not is_rival(other["contender"]):
+                    continue
+                sign = -1 if more_is_better(record) else 1
+                if sign * record["median"] > sign * other["median"]:
+                    yield record, other
+
+
+def within(figure, most):
+    return figure <= most + 1e-9
+
+
+def judged(records):
+    """(record, what of it, figure, low, high, most, good) of every target and limit."""
+    for record in records:
+        if "target" in record:
+            yield (record, "to the baseline", record["ratio"], record["low"], record["high"],
+                   record["target"], within(record["low"], record["target"]))
+        if "rival_target" in record:
+            least = record.get("rival_low", record["rival_ratio"])
+            yield (record, f"to {record['rival']}", record["rival_ratio"], record.get("rival_low"),
+                   record.get("rival_high"), record["rival_target"], within(least, record["rival_target"]))
+        if "limit" in record:
+            yield (record, record["unit"], record["median"], None, None, record["limit"],
+                   within(record["median"], record["limit"]))
+
+
+def escape(thing):
+    return html.escape(str(thing))
+
+
+def number(value):
+    if value is None:
+        return "n.a."
+    if value == 0 or 0.001 <= abs(value) < 10:
+        return f"{value:.3f}"
+    return f"{value:.3g}" if abs(value) < 0.001 else f"{value:,.1f}".replace(",", "\u202f")
+
+
+def between(low, high):
+    return "" if low is None else f"[{number(low)} {number(high)}]"
+
+
+def cell(thing, kind=""):
+    """Text is escaped here; `kind` is a class: n for a number, good or bad."""
+    return f'<td class="{kind}">{escape(thing)}</td>' if kind else f"<td>{escape(thing)}</td>"
+
+
+def row(*cells, first=False):
+    return f"<tr{' class=first' if first else ''}>{''.join(cells)}</tr>"
+
+
+def table(heads, rows):
+    """Heads that end with # are those of numbers."""
+    head = "".join(f'<th class="n">{escape(name[:-1])}</th>' if name.endswith("#") else
+                   f"<th>{escape(name)}</th>" for name in heads)
+    return (f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n' + "\n".join(rows) +
+            "\n</tbody></table></div>")
+
+
+def conditions(run):
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    facts = [("Machine", f"{run['cpu']}, {run['processors']} processors"), ("Kernel", run["kernel"]),
+             ("Compiler", f"{run['compiler']}, {run['flags']}"), ("Compared with", versions or "nothing"),
+             ("rondo", run["commit"]), ("Date", run["date"]), ("Length", run["length"]),
+             ("Command", run["command"])]
+    rows = [row(f"<th>{escape(name)}</th>", cell(fact)) for name, fact in facts]
+    return f"<table><tbody>{''.join(rows)}</tbody></table>"
+
+
+def benchmarks(run):
+    """Which were run, and how they ended."""
+    rows = []
+    for each in run["benchmarks"]:
+        bad = each["state"] in ("failed", "timed out")
+        state = each["state"].upper() if bad else each["state"]
+        ran = each["state"] != "not run"
+        rows.append(row(cell(each["name"]), cell(state, "bad" if bad else "good" if ran else "faint"),
+                        cell(each["seconds"] if ran else "", "n"), cell(each.get("reason", ""))))
+    return table(["benchmark", "state", "seconds#", ""], rows)
+
+
+def alarms(run, records):
+    """What a reader must know before any figure."""
+    found = [f"{each['name']} {each['state']}: its figures are incomplete or wrong."
+             for each in run["benchmarks"] if each["state"] in ("failed", "timed out")]
+    found += [f"{record['bench']}: {record['contender']} is missing (install {record['missing']})."
+              for record in records if "missing" in record]
+    skipped = [each["name"] for each in run["benchmarks"] if each["state"] in ("not run", "n.a.")]
+    if skipped:
+        found.append("Not run: " + ", ".join(skipped) + ".")
+    if run["length"] != "full":
+        found.append(f"This was a {run['length']} run: a first impression, no measurement.")
+    return "".join(f'<p class="bad">{escape(text)}</p>\n' for text in found)
+
+
+def where_rivals_win(records):
+    paired = list(comparisons(records))
+    told = {"surely above": 0, "not distinguishable": 0, "below": 0}
+    rows = []
+    for record, rival, ratio, low, high in paired:
+        told[verdict(low, high)] += 1
+        if ratio > 1:
+            word = verdict(low, high)
+            rows.append(row(cell(record["bench"]), cell(record["params"]), cell(record["metric"]),
+                            cell(record["contender"]), cell(rival), cell(number(ratio), "n"),
+                            cell(between(low, high), "n"),
+                            cell(word, "bad" if word == "surely above" else "")))
+    for record, other in single_losses(records):
+        rows.append(row(cell(record["bench"]), cell(record["params"]), cell(record["metric"]),
+                        cell(record["contender"]), cell(other["contender"]),
+                        cell(f"{number(record['median'])} to {number(other['median'])}", "n"),
+                        cell(record["unit"]), cell("single figure")))
+    words = (f"{len(paired)} paired comparisons of rondo with a rival: {told['below']} surely below 1 (rondo "
+             f"needs less), {told['not distinguishable']} not distinguishable, {told['surely above']} surely "
+             "above 1 (the rival needs less). The table has every ratio above 1, and every figure without "
+             "an interval that is better for a rival.")
+    heads = ["benchmark", "parameters", "metric", "ours", "rival", "ratio#", "interval#", ""]
+    return f"<p>{words}</p>\n" + (table(heads, rows) if rows else "<p>There is none.</p>")
+
+
+def targets(records):
+    rows = [row(cell(record["bench"]), cell(record["params"]), cell(record["metric"]),
+                cell(record["contender"]), cell(what), cell(number(figure), "n"),
+                cell(between(low, high), "n"), cell(f"{most:g}", "n"),
+                cell("ok" if good else "MISSED", "good" if good else "bad"))
+            for record, what, figure, low, high, most, good in judged(records)]
+    missed = sum(not entry[-1] for entry in judged(records))
+    heads = ["benchmark", "parameters", "metric", "contender", "what", "figure#", "interval#", "at most#", ""]
+    if not rows:
+        return "<p>There is none.</p>"
+    return (f"<p>{len(rows)} targets and limits, {missed} missed. A target is missed when the lower end of "
+            "the interval is above it.</p>\n" + table(heads, rows))
+
+
+def plots(groups):
+    """Per metric, so that figures of one kind are on one axis."""
+    parts = []
+    for metric in dict.fromkeys(key[2] for key in groups):
+        shown = [(params or metric, [(record["contender"], record["ratio"], record.get("low"),
+                                      record.get("high")) for record in group])
+                 for (_, params, other), group in groups.items() if other == metric]
+        better = "more" if more_is_better(next(group for key, group in groups.items()
+                                               if key[2] == metric)[0]) else "less"
+        parts += svg.dot_plots(shown, f"{metric}, ratio to the baseline ({better} is better)")
+    return "".join(parts)
+
+
+def figures(groups):
+    heads = ["parameters", "metric", "contender", "median#", "least#", "most#", "unit", "rounds#", "ratio#",
+             "interval#", "beside the best rival"]
+    rows = []
+    for (_, params, metric), group in groups.items():
+        for place, record in enumerate(group):
+            rival = ""
+            if "rival" in record:
+                rival = (f"{number(record['rival_ratio'])} "
+                         f"{between(record.get('rival_low'), record.get('rival_high'))} of "
+                         f"{record['rival']}")
+            rows.append(row(cell(params), cell(metric), cell(record["contender"]),
+                            *(cell(number(record[key]), "n") for key in ("median", "min", "max")),
+                            cell(record["unit"]), cell(record["rounds"], "n"),
+                            cell(number(record["ratio"]), "n"),
+                            cell(between(record.get("low"), record.get("high")), "n"), cell(rival),
+                            first=place == 0))
+    return table(heads, rows)
+
+
+def page(results):
+    run, records = results["run"], results["records"]
+    groups = groups_of(records)
+    names = list(dict.fromkeys(record["bench"] for record in records if "missing" not in record))
+    links = "".join(f' <a href="#{escape(name)}">{escape(name)}</a>' for name in names)
+    parts = [f"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>rondo: benchmarks"
+             f"</title>\n<meta name=\"viewport\" content=\"width=device-width\">\n<style>{STYLE}</style>"
+             "</head>\n<body>\n<h1>rondo: benchmarks</h1>\n", alarms(run, records), conditions(run),
+             f"<nav>{links}</nav>\n<p>{METHOD}</p>\n", benchmarks(run),
+             "<h2>Where a rival wins</h2>\n", where_rivals_win(records), "<h2>Targets</h2>\n",
+             targets(records)]
+    for name in names:
+        mine = {key: group for key, group in groups.items() if key[0] == name}
+        parts += [f'<section><h2 id="{escape(name)}">{escape(name)}</h2>\n', plots(mine), figures(mine),
+                  "</section>\n"]
+    return "".join([*parts, "</body></html>\n"])
+
+
+def relative(group):
+    """Of each family of contenders its fastest form, relative to rondo-epoll."""
+    ours = [record["ratio"] for record in group if record["contender"] == MAIN]
+    if len(ours) != 1 or not ours[0]:
+        raise ValueError(f"{MAIN} has no ratio")
+    best = {"rondo": 1.0}
+    for record in group:
+        name = svg.family(record["contender"])
+        if name != "rondo" and name in svg.STYLES and record["ratio"]:
+            best[name] = min(best.get(name, float("inf")), record["ratio"] / ours[0])
+    return best
+
+
+def picture(results):
+    """ValueError if a row of it isn't in the results."""
+    run, groups = results["run"], groups_of(results["records"])
+    rows = []
+    for label, bench, params in PICTURE:
+        found = [group for key, group in groups.items()
+                 if key[0] == bench and re.fullmatch(params, key[1]) and key[2] == "time"]
+        if len(found) != 1:
+            raise ValueError(f"{len(found)} results of {bench}: {params}")
+        rows.append((label, relative(found[0])))
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items()
+                         if name in svg.STYLES)
+    length = "" if run["length"] == "full" else f", a {run['length']} run"
+    notes = ["Medians; of each library its fastest form. raw: a hand-written epoll loop.", versions,
+             f"{run['cpu']}, {run['kernel']}, {run['date'].split(' ')[0]}{length}"]
+    return svg.picture(rows, "Time per operation, rondo = 1 (less is better)", notes)
+
+
+def main(words):
+    if len(words) == 2:
+        words = [words[0], "--page", words[1]]
+    if len(words) != 3 or words[1] not in ("--page", "--picture", "--check"):
+        sys.exit(__doc__)
+    results = json.loads(pathlib.Path(words[0]).read_text(encoding="utf-8"))
+    out = pathlib.Path(words[2])
+    try:
+        made = page(results) if words[1] == "--page" else picture(results)
+    except ValueError as error:
+        print(f"report.py: {error}")
+        return 1
+    if words[1] != "--check":
+        out.write_text(made, encoding="utf-8")
+    elif not out.exists() or out.read_text(encoding="utf-8") != made:
+        print(f"report.py: {out} isn't the picture of {words[0]}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
