@@ -3022,7 +3022,7 @@ private:
     }
 
     bool is_ours(const Action& action) const noexcept {
-        return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == handler_;
+        return (action.sa_flags & SA_SIGINFO) != 0 && action.sa_sigaction == entry;
     }
     static bool same(const Action& a, const Action& b) noexcept {
         if (((a.sa_flags ^ b.sa_flags) & SA_SIGINFO) != 0) return false;
@@ -3056,7 +3056,7 @@ private:
     // small stacks; it does nothing where no alternate stack was set up.
     Action ours() const noexcept {
         Action action{};
-        action.sa_sigaction = handler_;
+        action.sa_sigaction = entry;
         action.sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK;
         sigfillset(&action.sa_mask);
         for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGSYS}) {
@@ -3094,7 +3094,7 @@ private:
     // A variable, because plug-ins may share the hub and yet have a copy of the function each; and
     // none of the hub, which without it is all zeros and takes no room in the program's file.
     using Function = void(int, siginfo_t*, void*);
-    static inline constinit Function* handler_ = &on_signal;
+    static inline constinit Function* entry = &on_signal;
 
     bool deliver(int number) noexcept {
         const pid_t self = getpid();
