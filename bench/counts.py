@@ -193,6 +193,8 @@ def main():
     options = parser.parse_args()
     if reason := unusable():
         print(f"counts: n.a. ({reason})")
+        if options.json:
+            records.write(options.json, [records.not_available("counts", "", "", reason)])
         return SKIPPED
     print("counts: per event, message, connection and call; ratio to the baseline", flush=True)
     counter, rows, good = Counter(options.programs.resolve(), options), [], True

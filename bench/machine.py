@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: BSL-1.0
-"""What a run of the benchmarks ran on: the machine, the compiler, and the versions of the rivals, which
-the headers that were compiled against tell."""
+"""What a run of the benchmarks ran on: the machine and how busy it was, the compiler, and the versions of
+the rivals, which the headers that were compiled against tell."""
 import datetime
 import os
 import pathlib
@@ -9,6 +9,7 @@ import re
 import subprocess
 
 HERE = pathlib.Path(__file__).resolve().parent
+BUSY = 0.5  # the load average per processor above which a machine is called busy
 # library: (its include directory in CMake's cache, header, an expression of its macros)
 RIVALS = {
     "libev": ("RONDO_LIBEV_INCLUDE", "ev.h", "EV_VERSION_MAJOR.EV_VERSION_MINOR"),
@@ -60,6 +61,22 @@ def readable(name, said):
     return said if re.match(r"\d", said) else ""
 
 
+def linked(name, cache):
+    """How a rival gets into the programs: asio is all headers, and another release than the installed one
+    is an archive."""
+    if name == "asio":
+        return "compiled in"
+    return "static" if cache.get(f"RONDO_{name.upper()}", "").endswith(".a") else "shared"
+
+
+def busy(run):
+    """What must be told of the load before the first benchmark; nothing if it was low."""
+    if run["load"] <= BUSY * run["processors"]:
+        return ""
+    return (f"Before the first benchmark the load average was {run['load']:.2f} with {run['processors']} "
+            "processors: the figures are of a busy machine.")
+
+
 def processor():
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
@@ -81,7 +98,8 @@ def compiler(cache):
     return said[0] if said else "unknown"
 
 
-def describe(build):
+def describe(build, load):
+    """`load`: the load average before the first benchmark."""
     cache = cache_of(build)
     versions = {name: version_of(name, cache) for name in RIVALS}
     if found := re.search(r"v=(\S+)", output("redis-server", "--version")):
@@ -89,10 +107,12 @@ def describe(build):
     return {
         "cpu": processor(),
         "processors": len(os.sched_getaffinity(0)),
+        "load": load,
         "kernel": f"{platform.system()} {platform.release()}",
         "compiler": compiler(cache),
         "flags": cache.get("CMAKE_CXX_FLAGS_RELEASE", ""),
         "versions": {name: version for name, version in versions.items() if version},
+        "linked": {name: linked(name, cache) for name in RIVALS if versions[name]},
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
         "commit": commit(),
     }

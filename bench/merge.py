@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: BSL-1.0
 """Makes one file of the records that the benchmarks left.
 
-usage: merge.py BUILD STATUS OUT LENGTH COMMAND
+usage: merge.py BUILD STATUS OUT LENGTH COMMAND LOAD
 
 BUILD is the build directory, whose compiler and rivals are named in the result; LENGTH full, quick or
 smoke; COMMAND the command line of the run. STATUS has one line per benchmark: its name, how it ended (an
@@ -11,6 +11,8 @@ exit status, or - if it didn't run), its seconds, and the files of its records, 
 OUT becomes {"run": ..., "records": [...]}, one record per line. A file with a record that isn't as
 harness.hpp and record.hpp write them is refused as a whole: its benchmark counts as failed. The exit
 status is 1 if a benchmark failed, or if there is no record at all.
+
+LOAD is the load average before the first benchmark (machine.py), which is told if it is high.
 """
 import json
 import math
@@ -19,16 +21,17 @@ import sys
 
 import machine
 
-TEXTS = {"bench", "params", "contender", "missing", "metric", "unit", "rival"}
+TEXTS = {"bench", "params", "contender", "missing", "not_available", "metric", "unit", "rival"}
 NUMBERS = {"median", "min", "max", "rounds", "ratio", "low", "high", "target", "rival_ratio",
            "rival_low", "rival_high", "rival_target", "limit"}
 EVERY = {"bench", "params", "contender"}
+INSTEAD = ("missing", "not_available")  # of a figure
 FIGURE = EVERY | {"metric", "unit", "median", "min", "max", "rounds", "ratio"}
 # A field of a group needs the whole group.
 TOGETHER = [{"low", "high"}, {"rival", "rival_ratio"}, {"rival_low", "rival_high"}]
 NEEDS = {"target": "low", "rival_low": "rival", "rival_target": "rival"}
 ORDERED = [("min", "median", "max"), ("low", "ratio", "high"), ("rival_low", "rival_ratio", "rival_high")]
-MAY_BE_EMPTY = {"params"}
+MAY_BE_EMPTY = {"params"}  # and the contender of what isn't available to anyone
 
 SKIPPED = 4  # what a benchmark answers that can't run on this machine
 TIMED_OUT = (124, 137)
@@ -42,12 +45,15 @@ def faults(record):
     """What is wrong with a record; nothing if it is in order."""
     if not isinstance(record, dict):
         return ["it is no object"]
-    wanted = EVERY | {"missing"} if "missing" in record else FIGURE
-    allowed = wanted if "missing" in record else TEXTS - {"missing"} | NUMBERS
+    wanted, allowed = FIGURE, TEXTS - set(INSTEAD) | NUMBERS
+    for key in INSTEAD:
+        if key in record:
+            wanted = allowed = EVERY | {key}
+    may_be_empty = MAY_BE_EMPTY | ({"contender"} if "not_available" in record else set())
     found = [f"there is no {key}" for key in sorted(wanted - set(record))]
     found += [f"unknown field {key}" for key in sorted(set(record) - allowed)]
     for key in sorted(TEXTS & set(record)):
-        if not isinstance(record[key], str) or not (record[key] or key in MAY_BE_EMPTY):
+        if not isinstance(record[key], str) or not (record[key] or key in may_be_empty):
             found.append(f"{key} is no text")
     for key in sorted(NUMBERS & set(record)):
         if not is_number(record[key]) and not no_ratio(record, key):
@@ -99,17 +105,17 @@ def read_records(path):
 
 
 def identity(record):
-    return tuple(record.get(key, "") for key in ("bench", "params", "contender", "metric"))
+    return tuple(record.get(key, "") for key in ("bench", "params", "contender", "metric", *INSTEAD))
 
 
 def merge(per_file):
     """The records of all files, those of one benchmark together and otherwise as they come; what is
-    missing once. ValueError if a figure is there twice."""
+    missing or not available once. ValueError if a figure is there twice."""
     merged = {}
     for records in per_file:
         for record in records:
             key = identity(record)
-            if key in merged and "missing" not in record:
+            if key in merged and "median" in record:
                 raise ValueError("there twice: " + ", ".join(filter(None, key)))
             merged.setdefault(key, record)
     places = {}
@@ -157,17 +163,19 @@ def text_of(run, records):
 
 
 def main():
-    if len(sys.argv) != 6:
+    if len(sys.argv) != 7:
         sys.exit(__doc__)
     build, status, out = (pathlib.Path(word) for word in sys.argv[1:4])
     benchmarks, records = collect(status.read_text(encoding="utf-8"), build)
-    run = machine.describe(build)
+    run = machine.describe(build, float(sys.argv[6]))
     run |= {"length": sys.argv[4], "command": sys.argv[5], "benchmarks": benchmarks}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(text_of(run, records), encoding="utf-8")
     bad = [each for each in benchmarks if each["state"] in ("failed", "timed out")]
     for each in bad:
         print(f"{each['name']} {each['state'].upper()}" + (f": {each['reason']}" if "reason" in each else ""))
+    if told := machine.busy(run):
+        print(told)
     if not records:
         print("there is no record")
     return 1 if bad or not records else 0

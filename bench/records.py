@@ -17,6 +17,8 @@ import tempfile
 from typing import NamedTuple
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
+ENOUGH = 6  # values for an interval of 95 %
+TOLERANCE = 1e-9  # of figures that were rounded
 
 
 class Summary(NamedTuple):
@@ -86,35 +88,57 @@ def missing(bench, contender, package):
     return {"bench": bench, "params": "", "contender": contender, "missing": package}
 
 
+def not_available(bench, params, contender, reason):
+    """What this machine can't do: all of these parameters, or a contender of them. Both may be empty."""
+    return {"bench": bench, "params": params, "contender": contender, "not_available": reason}
+
+
 def exceeds(row):
-    return "limit" in row and row["median"] > row["limit"] + 1e-9
+    return "limit" in row and row["median"] > row["limit"] + TOLERANCE
+
+
+def verdict(low, high, most, rounds):
+    """Of a target, as statistics.hpp has it: missed when all of the interval is above it and met when
+    nothing is, so that noise makes neither likelier. Too few values for an interval of 95 % prove nothing
+    met."""
+    if low > most + TOLERANCE:
+        return "MISSED"
+    return "met" if high <= most + TOLERANCE and rounds >= ENOUGH else "open"
+
+
+def verdict_of(row, key):
+    """Of the target or rival_target of a row. One without an interval is a count, which is not noisy."""
+    of = key.removesuffix("target")
+    if of + "low" in row:
+        return verdict(row[of + "low"], row[of + "high"], row[key], row["rounds"])
+    return verdict(row[of + "ratio"], row[of + "ratio"], row[key], ENOUGH)
 
 
 def text(row, digits=1):
     """The line that people read."""
     if "missing" in row:
         return f"  {row['contender']}: missing (install {row['missing']})"
+    if "not_available" in row:
+        what = ", ".join(filter(None, (row["params"], row["contender"])))
+        return f"  {what}{': ' if what else ''}n.a. ({row['not_available']})"
     line = (f"  {row['params']:<28} {row['contender']:<12} {row['median']:9.{digits}f} {row['unit']}, "
             f"{row['metric']}")
     if "low" in row:
         line += f"  {row['ratio']:6.3f} [{row['low']:.3f} {row['high']:.3f}]"
-    line += judgement(row, "target", "low")
+    line += judgement(row, "target")
     if "rival" in row:
         line += f"  {row['rival_ratio']:.3f}"
         if "rival_low" in row:
             line += f" [{row['rival_low']:.3f} {row['rival_high']:.3f}]"
         line += f" of {row['rival']}"
-    line += judgement(row, "rival_target", "rival_low" if "rival_low" in row else "rival_ratio")
+    line += judgement(row, "rival_target")
     if "limit" in row:
         line += f"  (at most {row['limit']:.{digits}f}) {'TOO MUCH' if exceeds(row) else 'ok'}"
     return line
 
 
-def judgement(row, key, least):
-    """A target is missed when the lower end of the interval is above it."""
-    if key not in row:
-        return ""
-    return f"  <= {row[key]:.2f} {'MISSED' if row[least] > row[key] + 1e-9 else 'ok'}"
+def judgement(row, key):
+    return f"  <= {row[key]:.2f} {verdict_of(row, key)}" if key in row else ""
 
 
 def write(path, rows):
@@ -127,17 +151,24 @@ RANKS = """
 #include "bench/statistics.hpp"
 int main() {
     for (size_t n = 1; n <= 60; ++n) std::printf("%zu ", bench::Summary::outside(n));
+    for (size_t n = 1; n <= 60; ++n) {
+        std::vector<double> values(n);
+        for (size_t i = 0; i < n; ++i) values[i] = double(i);
+        for (size_t most = 0; most < n; ++most) {
+            std::printf("%s ", bench::Summary(values).verdict(double(most)));
+        }
+    }
 }
 """
 
 
-def ranks_of_cpp(compiler):
+def said_by_cpp(compiler):
     with tempfile.TemporaryDirectory() as folder:
         program = pathlib.Path(folder, "ranks")
         subprocess.run([compiler, "-std=c++20", f"-I{ROOT}", "-xc++", "-", "-o", program],
                        input=RANKS, text=True, check=True)
-        return [int(word) for word in subprocess.run([program], capture_output=True, text=True,
-                                                     check=True).stdout.split()]
+        said = subprocess.run([program], capture_output=True, text=True, check=True).stdout.split()
+        return [int(word) for word in said[:60]], said[60:]
 
 
 def self_test():
@@ -148,8 +179,15 @@ def self_test():
     ranks = [outside(n) for n in range(1, 61)]
     assert ranks == [exact(n) for n in range(1, 61)], ranks
     compiler = shutil.which(os.environ.get("CXX", "c++"))
+    found = [(summary(range(n)), most, n) for n in range(1, 61) for most in range(n)]
+    verdicts = [verdict(each.low, each.high, most, n) for each, most, n in found]
     if compiler is not None:
-        assert ranks == ranks_of_cpp(compiler), "statistics.hpp has other ranks"
+        assert said_by_cpp(compiler) == (ranks, verdicts), "statistics.hpp has other ranks or verdicts"
+    assert outside(ENOUGH) == 0 and 2 * 0.5 ** ENOUGH < 0.05 <= 2 * 0.5 ** (ENOUGH - 1)
+    wanted = {(0.9, 1.0): "met", (0.9, 1.1): "open", (1.0, 1.1): "open", (1.01, 1.1): "MISSED"}
+    for interval, word in wanted.items():
+        assert verdict(*interval, 1.0, 6) == word, interval
+        assert verdict(*interval, 1.0, 5) == word.replace("met", "open"), interval
 
     assert summary([3.0, 1.0, 2.0]) == (2.0, 1.0, 3.0, 1.0, 3.0)
     assert summary(range(15)) == (7, 3, 11, 0, 14)
@@ -157,7 +195,14 @@ def self_test():
     assert (row["median"], row["ratio"], row["low"], row["rounds"]) == (3.0, 2.0, 2.0, 2)
     assert text(row).endswith("2.000 [2.000 2.000]  <= 1.50 MISSED")
     row = beside(row, "other", [2.0, 4.0], [4.0, 8.0], 0.5)
-    assert text(row).endswith("0.500 [0.500 0.500] of other  <= 0.50 ok")
+    assert text(row).endswith("0.500 [0.500 0.500] of other  <= 0.50 open"), "two rounds"
+    assert text(row | {"rounds": 6}).endswith("0.500 [0.500 0.500] of other  <= 0.50 met")
+    counted = told("b", "p", "c", "m", "u", 1, 1) | {"rival": "r", "rival_ratio": 1.0}
+    assert text(counted | {"rival_target": 1.0}).endswith("<= 1.00 met")
+    assert text(counted | {"rival_target": 0.9}).endswith("<= 0.90 MISSED")
+    for params, contender, wanted in (("p", "c", "  p, c: n.a. (why)"), ("", "", "  n.a. (why)"),
+                                      ("p", "", "  p: n.a. (why)"), ("", "c", "  c: n.a. (why)")):
+        assert text(not_available("b", params, contender, "why")) == wanted
     assert exceeds(told("b", "p", "c", "m", "u", 2, 1, 1)) and text(row).count("MISSED") == 1
     assert not exceeds(told("b", "p", "c", "m", "u", 0, 0, 0))
     assert told("b", "p", "c", "m", "u", 0, 0)["ratio"] is None

@@ -14,7 +14,9 @@ import pathlib
 import re
 import sys
 
+import machine
 import svg
+from records import exceeds, verdict_of
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1c1e21; --paper: #ffffff; --faint: #6a6f76;
@@ -40,14 +42,24 @@ svg { max-width: 100%; height: auto; display: block; margin: 0.5rem 0 } svg text
 code { overflow-wrap: anywhere }
 """
 
-METHOD = """
+METHOD = ["""
 Contenders take turns. Each round gives one ratio per contender to the baseline of the same round, which
 is the contender of the group's first row; a ratio is the median of the rounds, and beside it is the 95 %
 interval of the median. With fewer than 6 rounds no interval has 95 %: then it is all values. A figure
 without an interval was taken once, or is a median without pairs. Less is better, except for rates (units
 that end with /s). A benchmark fails if its contenders did different work. Names that begin with rondo are
 ours, raw is written by hand on the system calls, all others are rivals.
-"""
+""", """
+Each benchmark was one process, with its servers beside it (build alone starts new ones in each round).
+Where code and data lie was drawn once, and can cost or save some percent; an interval holds only the noise
+within the process. Another run, or another build, may give a ratio outside of it, so a difference of a few
+percent is no proof, even if the interval is narrow.
+""", """
+libev, libevent and libuv are the distribution's shared libraries, compiled by its flags and called through
+the linker's table, unless they are told as static above. rondo, asio and raw are compiled into the
+program, where the compiler can inline them. With --rival run.sh builds a rival statically from its source,
+with the flags of all others.
+"""]
 
 # label, benchmark, what its parameters look like
 PICTURE = [
@@ -76,12 +88,16 @@ def more_is_better(record):
     return record["unit"].endswith("/s")
 
 
+def figures_in(records):
+    """Those that aren't about who is missing, or what isn't available."""
+    return [record for record in records if "median" in record]
+
+
 def groups_of(records):
     """Those with the same benchmark, parameters and metric, as they come; the first is the baseline."""
     groups = {}
-    for record in records:
-        if "missing" not in record:
-            groups.setdefault((record["bench"], record["params"], record["metric"]), []).append(record)
+    for record in figures_in(records):
+        groups.setdefault((record["bench"], record["params"], record["metric"]), []).append(record)
     return groups
 
 
@@ -97,16 +113,18 @@ def verdict(low, high):
 
 
 def comparisons(records):
-    """(record, rival, ratio, low, high) of everything of ours that was paired with a rival: with the
-    best one, and with the baseline if that is a rival."""
-    for group in groups_of(records).values():
-        baseline = group[0]["contender"]
+    """(record, rival, ratio, low, high, counts) of everything of ours that was paired with a rival: with
+    the best one, and with the baseline if that is a rival. What was measured once counts once: parameters
+    that end with ", beside ..." repeat others, and the baseline comes after the best rival."""
+    for (_, params, _), group in groups_of(records).items():
+        baseline, counts = group[0]["contender"], ", beside " not in params
         for record in spoken_for(group):
-            if "rival_low" in record:
+            best = "rival_low" in record
+            if best:
                 yield (record, record["rival"], record["rival_ratio"], record["rival_low"],
-                       record["rival_high"])
+                       record["rival_high"], counts)
             if is_rival(baseline) and baseline != record.get("rival") and "low" in record:
-                yield record, baseline, record["ratio"], record["low"], record["high"]
+                yield record, baseline, record["ratio"], record["low"], record["high"], counts and not best
 
 
 def single_losses(records):
@@ -121,23 +139,18 @@ def single_losses(records):
                     yield record, other
 
 
-def within(figure, most):
-    return figure <= most + 1e-9
-
-
 def judged(records):
-    """(record, what of it, figure, low, high, most, good) of every target and limit."""
+    """(record, what of it, figure, low, high, most, verdict) of every target and limit."""
     for record in records:
         if "target" in record:
             yield (record, "to the baseline", record["ratio"], record["low"], record["high"],
-                   record["target"], within(record["low"], record["target"]))
+                   record["target"], verdict_of(record, "target"))
         if "rival_target" in record:
-            least = record.get("rival_low", record["rival_ratio"])
             yield (record, f"to {record['rival']}", record["rival_ratio"], record.get("rival_low"),
-                   record.get("rival_high"), record["rival_target"], within(least, record["rival_target"]))
+                   record.get("rival_high"), record["rival_target"], verdict_of(record, "rival_target"))
         if "limit" in record:
             yield (record, record["unit"], record["median"], None, None, record["limit"],
-                   within(record["median"], record["limit"]))
+                   "MISSED" if exceeds(record) else "met")
 
 
 def escape(thing):
@@ -174,8 +187,11 @@ def table(heads, rows):
 
 
 def conditions(run):
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
-    facts = [("Machine", f"{run['cpu']}, {run['processors']} processors"), ("Kernel", run["kernel"]),
+    linked = {name: f" ({how})" for name, how in run["linked"].items()}
+    versions = ", ".join(f"{name} {version}{linked.get(name, '')}"
+                         for name, version in run["versions"].items())
+    facts = [("Machine", f"{run['cpu']}, {run['processors']} processors"),
+             ("Load average before", f"{run['load']:.2f}"), ("Kernel", run["kernel"]),
              ("Compiler", f"{run['compiler']}, {run['flags']}"), ("Compared with", versions or "nothing"),
              ("rondo", run["commit"]), ("Date", run["date"]), ("Length", run["length"]),
              ("Command", run["command"])]
@@ -201,6 +217,8 @@ def alarms(run, records):
              for each in run["benchmarks"] if each["state"] in ("failed", "timed out")]
     found += [f"{record['bench']}: {record['contender']} is missing (install {record['missing']})."
               for record in records if "missing" in record]
+    if told := machine.busy(run):
+        found.append(told)
     skipped = [each["name"] for each in run["benchmarks"] if each["state"] in ("not run", "n.a.")]
     if skipped:
         found.append("Not run: " + ", ".join(skipped) + ".")
@@ -209,12 +227,22 @@ def alarms(run, records):
     return "".join(f'<p class="bad">{escape(text)}</p>\n' for text in found)
 
 
+def not_available(records):
+    """A table, if there is something in it."""
+    rows = [row(*(cell(record[key]) for key in ("bench", "params", "contender", "not_available")))
+            for record in records if "not_available" in record]
+    heads = ["benchmark", "parameters", "contender", "why"]
+    return "<h2>Not available</h2>\n" + table(heads, rows) if rows else ""
+
+
 def where_rivals_win(records):
-    paired = list(comparisons(records))
     told = {"surely above": 0, "not distinguishable": 0, "below": 0}
-    rows = []
-    for record, rival, ratio, low, high in paired:
-        told[verdict(low, high)] += 1
+    rows, repeated = [], 0
+    for record, rival, ratio, low, high, counts in comparisons(records):
+        if counts:
+            told[verdict(low, high)] += 1
+        else:
+            repeated += 1
         if ratio > 1:
             word = verdict(low, high)
             rows.append(row(cell(record["bench"]), cell(record["params"]), cell(record["metric"]),
@@ -226,26 +254,30 @@ def where_rivals_win(records):
                         cell(record["contender"]), cell(other["contender"]),
                         cell(f"{number(record['median'])} to {number(other['median'])}", "n"),
                         cell(record["unit"]), cell("single figure")))
-    words = (f"{len(paired)} paired comparisons of rondo with a rival: {told['below']} surely below 1 (rondo "
-             f"needs less), {told['not distinguishable']} not distinguishable, {told['surely above']} surely "
-             "above 1 (the rival needs less). The table has every ratio above 1, and every figure without "
-             "an interval that is better for a rival.")
+    words = (f"{sum(told.values())} paired comparisons of rondo with a rival, the best one of the same "
+             f"rounds: {told['below']} surely below 1 (rondo needs less), {told['not distinguishable']} not "
+             f"distinguishable, {told['surely above']} surely above 1 (the rival needs less). "
+             f"{repeated} more set the same measurements beside another rival and aren't counted. The table "
+             "has every ratio above 1, counted or not, and every figure without an interval that is better "
+             "for a rival.")
     heads = ["benchmark", "parameters", "metric", "ours", "rival", "ratio#", "interval#", ""]
     return f"<p>{words}</p>\n" + (table(heads, rows) if rows else "<p>There is none.</p>")
 
 
 def targets(records):
+    styles = {"met": "good", "open": "", "MISSED": "bad"}
     rows = [row(cell(record["bench"]), cell(record["params"]), cell(record["metric"]),
                 cell(record["contender"]), cell(what), cell(number(figure), "n"),
-                cell(between(low, high), "n"), cell(f"{most:g}", "n"),
-                cell("ok" if good else "MISSED", "good" if good else "bad"))
-            for record, what, figure, low, high, most, good in judged(records)]
-    missed = sum(not entry[-1] for entry in judged(records))
+                cell(between(low, high), "n"), cell(f"{most:g}", "n"), cell(word, styles[word]))
+            for record, what, figure, low, high, most, word in judged(records)]
+    met, still_open, missed = (sum(entry[-1] == word for entry in judged(records)) for word in styles)
     heads = ["benchmark", "parameters", "metric", "contender", "what", "figure#", "interval#", "at most#", ""]
     if not rows:
         return "<p>There is none.</p>"
-    return (f"<p>{len(rows)} targets and limits, {missed} missed. A target is missed when the lower end of "
-            "the interval is above it.</p>\n" + table(heads, rows))
+    return (f"<p>{len(rows)} targets and limits: {met} met, {still_open} open, {missed} missed. A target is "
+            "met when the upper end of the interval isn't above it, and missed when the lower end is; "
+            "otherwise it is open, and with fewer than 6 rounds also what would be met: this run can't tell. "
+            "Counts have no interval, and leave nothing open.</p>\n" + table(heads, rows))
 
 
 def plots(groups):
@@ -284,14 +316,14 @@ def figures(groups):
 def page(results):
     run, records = results["run"], results["records"]
     groups = groups_of(records)
-    names = list(dict.fromkeys(record["bench"] for record in records if "missing" not in record))
+    names = list(dict.fromkeys(record["bench"] for record in figures_in(records)))
     links = "".join(f' <a href="#{escape(name)}">{escape(name)}</a>' for name in names)
     parts = [f"<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>rondo: benchmarks"
              f"</title>\n<meta name=\"viewport\" content=\"width=device-width\">\n<style>{STYLE}</style>"
              "</head>\n<body>\n<h1>rondo: benchmarks</h1>\n", alarms(run, records), conditions(run),
-             f"<nav>{links}</nav>\n<p>{METHOD}</p>\n", benchmarks(run),
-             "<h2>Where a rival wins</h2>\n", where_rivals_win(records), "<h2>Targets</h2>\n",
-             targets(records)]
+             f"<nav>{links}</nav>\n", *(f"<p>{part}</p>\n" for part in METHOD), benchmarks(run),
+             not_available(records), "<h2>Where a rival wins</h2>\n", where_rivals_win(records),
+             "<h2>Targets</h2>\n", targets(records)]
     for name in names:
         mine = {key: group for key, group in groups.items() if key[0] == name}
         parts += [f'<section><h2 id="{escape(name)}">{escape(name)}</h2>\n', plots(mine), figures(mine),

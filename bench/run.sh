@@ -10,7 +10,8 @@
 #   --rival NAME=TREE  another release of libev, libevent, libuv or asio than the installed one: it is
 #                 built from its source tree (which stays as it is) with the flags of all others
 # Fails if a benchmark fails: contenders did different work, or a count is above its limit. A missed
-# target of time is told, but fails nothing: machines differ.
+# target of time is told, but fails nothing: machines differ. That the machine
+# was busy before is told, too.
 set -euo pipefail
 command_line=$(printf ' %q' "$0" "$@")
 cd "$(dirname "$0")/.."
@@ -242,6 +243,7 @@ run_all() {
 }
 
 read_words "$@"
+read -r load _ </proc/loadavg # before building adds to it
 rm -f "$out/results.json" "$out/report.html"
 install_what_is_missing
 build_benchmarks
@@ -249,7 +251,7 @@ run_all
 status=0
 echo
 python3 bench/merge.py "$build" "$build/status.tsv" "$out/results.json" "$length" \
-    "${command_line# }" || status=1
+    "${command_line# }" "$load" || status=1
 python3 bench/report.py "$out/results.json" "$out/report.html" || status=1
 echo "$SECONDS s in all; figures: $out/results.json, to be read: $out/report.html"
 exit $status

@@ -42,10 +42,12 @@ private:
 /// assumed. With fewer than 6 values no interval of them has 95 %; then it is all of them.
 struct Summary {
     double median = 0, low = 0, high = 0, min = 0, max = 0;
+    size_t count = 0;
 
     explicit Summary(std::vector<double> values) {
         std::sort(values.begin(), values.end());
         const size_t n = values.size();
+        count = n;
         if (n == 0) return;
         const size_t cut = outside(n);
         median = n % 2 == 1 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
@@ -54,6 +56,16 @@ struct Summary {
         min = values.front();
         max = values.back();
     }
+
+    /// Of a target, the most that the median may be. It is missed when all of the interval is
+    /// above it and met when nothing is, so that noise makes neither likelier. Too few values for
+    /// an interval of 95 % prove nothing met.
+    const char* verdict(double target) const {
+        if (low > target) return "MISSED";
+        return high <= target && count >= enough ? "met" : "open";
+    }
+
+    static constexpr size_t enough = 6;  // values for an interval of 95 %
 
     /// How many values may be left out on either side: the largest k for which the median is below
     /// the k+1st value with at most 2.5 %, which is P(at most k of n fair coins show heads).

@@ -4,6 +4,9 @@
 // `pipeline` messages on the way. What is sent is a stream of bytes that repeats itself only after
 // a prime number of them and begins elsewhere on each connection; every byte that comes back is
 // compared with it, so that none can be lost, sent twice, or sent to another.
+//
+// That comparison is the check. The number of bytes that run() answers, the checksum, is none: the
+// loop ends when all of them have come.
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>

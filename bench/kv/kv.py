@@ -5,7 +5,7 @@
 Each server is pinned to one processor and the client to another. What counts is the server's CPU time
 per request, because the client is the slower side; requests per second are told beside. The servers
 take turns, each round gives one ratio, and what is reported is the median ratio with its 95 % interval
-(harness.hpp has the reasons). A target is missed when the lower end of the interval is above it.
+(harness.hpp has the reasons). A target is met, open or missed: see verdict() of records.py.
 
 usage: kv.py KV_SERVER [--smoke | --quick] [--pairs N] [--requests N] [--keys N] [--only TEXT]
              [--json FILE]

@@ -62,7 +62,7 @@ Entry entry(const char* name) {
             }};
 }
 
-/// The baseline first.
+/// The baseline first. Those that have no interest in writing to switch are missing in the toggle.
 template <Variant variant>
 std::vector<Entry> entries() {
     constexpr bool changes = variant == Variant::toggle || variant == Variant::reply;
@@ -91,10 +91,15 @@ std::vector<Entry> entries() {
 #endif
 #if RONDO_BENCH_HAS_LIBUV
     all.push_back(entry<OnLibuv<variant>>("libuv"));
+    if constexpr (variant != Variant::toggle) {
+        all.push_back(entry<OnLibuvRead<variant>>("libuv-read"));
+    }
 #endif
 #if RONDO_BENCH_HAS_ASIO
-    all.push_back(entry<OnAsio<variant>>("asio"));
-    if constexpr (variant == Variant::plain) all.push_back(entry<OnAsioRead>("asio-read"));
+    if constexpr (variant != Variant::toggle) {
+        all.push_back(entry<OnAsio<variant>>("asio"));
+        all.push_back(entry<OnAsioRead<variant>>("asio-read"));
+    }
 #endif
     return all;
 }

@@ -9,7 +9,11 @@
 // pipes --count CONTENDER VARIANT PIPES ACTIVE EVENTS runs one contender alone, without a clock,
 // for those who count its instructions and system calls. pipes --list tells who there is.
 
+#include <algorithm>
 #include <cstring>
+#include <functional>
+#include <string>
+#include <vector>
 
 #include "bench/harness.hpp"
 #include "bench/pipes/contenders.hpp"
@@ -69,21 +73,73 @@ double target(const std::string& name, Variant variant, const Shape& shape) {
     return variant == Variant::plain && shape.pipes == 1000 && shape.active == 100 ? 1.03 : 1.05;
 }
 
+// All who take part in one variant at one shape, and what they took in each round.
+class Cell {
+public:
+    Cell(const Shape& shape, const Kind& kind, uint64_t passes)
+        : shape_(shape), variant_(kind.variant), passes_(passes), ring_(shape, kind.variant) {
+        for (const Entry& entry : bench::entries(variant_)) {
+            if (takes_part(entry, shape)) players_.push_back({entry, {}});
+        }
+    }
+
+    void compare(bench::Report& report, const std::string& params) {
+        std::vector<bench::Contender> contenders;
+        for (Player& player : players_) {
+            const std::string name = player.entry.name;
+            const bool beside_rivals = variant_ == Variant::plain && name == "rondo-epoll";
+            contenders.push_back({name, [this, &player] { return play(player); },
+                                  target(name, variant_, shape_), beside_rivals ? 1.0 : 0.0});
+        }
+        report.compare(params, contenders);
+    }
+
+    // One of ours beside another than the baseline. Nothing is measured anew: what they took in the
+    // same rounds is compared.
+    void compare_with(bench::Report& report, const std::string& params, const char* ours,
+                      const char* other) const {
+        report.compare(params + ", beside " + other,
+                       {{other, again(other)}, {ours, again(ours), 1.10}});
+    }
+
+private:
+    struct Player {
+        Entry entry;
+        std::vector<bench::Sample> samples;
+    };
+
+    bench::Sample play(Player& player) {
+        player.samples.push_back(run(player.entry, ring_, passes_));
+        return player.samples.back();
+    }
+
+    std::function<bench::Sample()> again(const char* name) const {
+        const auto player = std::find_if(
+            players_.begin(), players_.end(),
+            [name](const Player& each) { return std::strcmp(each.entry.name, name) == 0; });
+        return [player, next = size_t{0}]() mutable { return player->samples.at(next++); };
+    }
+
+    const Shape shape_;
+    const Variant variant_;
+    const uint64_t passes_;
+    Ring ring_;
+    std::vector<Player> players_;
+};
+
+// The baseline makes a system call for each change of interest. What rondo does about that can be
+// done by hand as well, and beside that too it is seen.
 void measure(bench::Report& report, const Shape& shape, const Kind& kind, uint64_t passes) {
     const std::string params =
         std::to_string(shape.pipes) + "/" + std::to_string(shape.active) + " " + kind.name;
     if (!report.options().wants(params)) return;
-    Ring ring(shape, kind.variant);
-    std::vector<bench::Contender> contenders;
-    for (const Entry& entry : bench::entries(kind.variant)) {
-        if (!takes_part(entry, shape)) continue;
-        const bool beside_rivals =
-            kind.variant == Variant::plain && std::strcmp(entry.name, "rondo-epoll") == 0;
-        contenders.push_back({entry.name,
-                              [&ring, entry, passes] { return run(entry, ring, passes); },
-                              target(entry.name, kind.variant, shape), beside_rivals ? 1.0 : 0.0});
+    Cell cell(shape, kind, passes);
+    cell.compare(report, params);
+    const bool reply = kind.variant == Variant::reply;
+    if (reply || kind.variant == Variant::toggle) {
+        cell.compare_with(report, params, "rondo-epoll", "raw-merged");
     }
-    report.compare(params, contenders);
+    if (reply) cell.compare_with(report, params, "rondo-edge", "raw-edge");
 }
 
 void tell_missing([[maybe_unused]] bench::Report& report) {

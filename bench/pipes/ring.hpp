@@ -92,7 +92,7 @@ public:
     /// Takes the token out of a descriptor that is readable, for give().
     [[gnu::always_inline]] void take(int pipe) { held_[static_cast<size_t>(pipe)] = read(pipe); }
     /// The same for a token that the contender has read.
-    void accept(int pipe, const char* bytes, ssize_t count) {
+    [[gnu::always_inline]] void accept(int pipe, const char* bytes, ssize_t count) {
         if (count != 1) fail("read");
         held_[static_cast<size_t>(pipe)] = bytes[0];
     }

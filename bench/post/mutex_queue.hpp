@@ -2,7 +2,8 @@
 #pragma once
 // The queue that one writes by hand: a mutex, and a vector of 24-byte records that the consumer
 // swaps with an empty one. Both vectors keep their memory. Who finds the vector empty has to wake
-// the consumer. Every contender whose library wakes a loop but carries no closures uses it.
+// the consumer. Every contender whose library wakes a loop but carries no closures uses it, one for
+// all producers; raw-lanes has one for each.
 
 #include <cstring>
 #include <mutex>
@@ -25,14 +26,21 @@ public:
         return was_empty;
     }
 
-    /// Runs what is there now.
-    void run() {
+    bool empty() {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        return in_.empty();
+    }
+
+    /// Runs what is there now. False: there was nothing.
+    bool run() {
         {
             const std::lock_guard<std::mutex> lock(mutex_);
             in_.swap(out_);
         }
+        const bool any = !out_.empty();
         for (const Record& record : out_) record.call(record);
         out_.clear();
+        return any;
     }
 
 private:

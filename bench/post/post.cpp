@@ -2,14 +2,14 @@
 // What does it cost to hand a closure of 16 bytes to a loop on another thread? One producer or two,
 // who post as fast as they can (throughput.hpp), and one post into a sleeping loop (latency.hpp).
 //
-// rondo and asio carry closures themselves. With the others one writes a queue by hand, a mutex and
-// a vector that the loop swaps with an empty one, and wakes the loop, in the way that its library
-// offers, if the vector was empty; asio-queue does that too. rondo-epoll has a Remote for each
-// producer, rondo-post is the door that all threads share. The loop has one processor, the
-// producers have another.
+// rondo and asio carry closures themselves. With the others one writes one queue by hand, a mutex
+// and a vector that the loop swaps with an empty one, and wakes the loop if the vector was empty;
+// asio-queue does that too. Like with like beside these is rondo-post, the door that all threads
+// share. rondo-epoll has a Remote for each producer; its like is raw-lanes. The loop has one
+// processor. Two producers share the other: they take turns there, and never post at once.
 //
-// It also tells how often a wake-up was written per 1000 posts. rondo may write one per sleep of
-// the loop and no more; anything above is an error.
+// The wake-ups written per 1000 posts are told too. rondo may write one per sleep of the loop;
+// more are an error.
 
 #include <cstdio>
 #include <functional>
@@ -19,6 +19,7 @@
 
 #include "bench/harness.hpp"
 #include "bench/post/latency.hpp"
+#include "bench/post/raw_lanes.hpp"
 #include "bench/post/raw_loop.hpp"
 #include "bench/post/rondo_loop.hpp"
 #include "bench/post/throughput.hpp"
@@ -46,6 +47,7 @@ public:
     Comparison(const Plan& plan, double rival_target) : plan_(plan) {
         add<bench::RawLoop<bench::Trigger::level>>("raw");
         add<bench::RawLoop<bench::Trigger::edge>>("raw-edge");
+        add<bench::RawLanesLoop>("raw-lanes");
 #if RONDO_BENCH_HAS_LIBEV
         add<bench::LibevLoop>("libev");
 #endif
@@ -90,6 +92,9 @@ void measure_throughput(bench::Report& report, const bench::Processors& processo
     if (!report.options().wants(params)) return;
     const uint32_t pages =
         report.options().size(2000U, 500U, 40U) / static_cast<uint32_t>(producers);
+    if (producers > 1) {
+        std::printf("  %s: they share one processor, the loop has another\n", params.c_str());
+    }
     const bench::Plan plan{producers, pages, processors};
     Comparison<bench::Throughput, bench::Plan>(plan, 0.5).run(report, params, "time");
 }

@@ -94,7 +94,11 @@ struct Plan {
     uint64_t posts() const { return uint64_t{producers} * pages * page; }
 };
 
-/// Threads that post, each through its copy of the door, when a round starts.
+/// Threads that post, each through its copy of the door, when a round starts. All share one
+/// processor.
+///
+/// A round ends when so many closures have run, so their number is no check. The checksum is made
+/// of the values that they brought.
 template <class Door>
 class Producers {
 public:

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
-// The loop that one writes by hand: the mutex queue, and an eventfd that epoll_wait waits for.
+// The loop that one writes by hand: the mutex queue, and an eventfd that epoll_wait waits for. It
+// is the short form: who finds the queue empty writes the eventfd, even if the loop is awake and
+// running what it took before. raw-lanes (raw_lanes.hpp) doesn't.
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 // rondo carries the closures itself. There are two doors: a Remote for each thread, or post(),
-// which all threads share. Its sleeps and the wake-ups that it writes are counted; next to a system
-// call that is nothing.
+// which all threads share. The second, rondo-post, is like with like beside one mutex queue for all
+// producers; the first, rondo-epoll, beside raw-lanes, a queue for each.
+//
+// Its sleeps and the wake-ups that it writes are counted; next to a system call that is nothing.
 
 #include <atomic>
 #include <cstdint>

@@ -1,20 +1,28 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 // Timers by the thousand and by the million: all are added, with deadlines in a shuffled order, and
-// then all fire in one turn. rondo beside libev, which has the fastest timers of the libraries.
+// then all fire in one turn. rondo beside libev and libevent, whose timers are told apart to the
+// microsecond, and therefore up to a million of them; bench/timers has all libraries.
 //
-// The deadlines are in the past, so that nobody waits. Neither side reads a clock per timer: libev
-// never does, and beside it stands rondo's Instant form. A first pass comes before the clock
-// starts: memory has grown by then on both sides. Its deadlines are all equal, which is cheap.
+// The deadlines are in the past, so that nobody waits. No one reads a clock per timer: libev never
+// does, libevent doesn't within a handler, and beside them stands rondo's Instant form. A first
+// pass comes before the clock starts: memory has grown by then. Its deadlines are all equal, which
+// is cheap.
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
+#include <functional>
 #include <numeric>
 #include <random>
 #include <vector>
 
 #include "bench/harness.hpp"
 #include "bench/scaling/loops.hpp"
+
+#if RONDO_BENCH_HAS_LIBEVENT
+#include <event2/event_struct.h>
+#endif
 
 namespace bench {
 
@@ -55,6 +63,10 @@ class RondoTimers {
 public:
     explicit RondoTimers(uint32_t) {}
 
+    template <class Body>
+    void turn(Body&& body) {
+        body();
+    }
     void add(uint32_t timer, int64_t ns) {
         loop_.at(base_ + rondo::Duration(ns), [this, timer] { order_.fired(timer); });
     }
@@ -79,6 +91,10 @@ public:
     LibevTimers& operator=(const LibevTimers&) = delete;
     ~LibevTimers() { ev_loop_destroy(loop_); }
 
+    template <class Body>
+    void turn(Body&& body) {
+        body();
+    }
     void add(uint32_t number, int64_t ns) {
         ev_timer* const timer = &timers_[number];
         ev_timer_init(timer, on_fire, static_cast<double>(ns) * 1e-9, 0);
@@ -100,16 +116,82 @@ private:
 };
 #endif
 
+#if RONDO_BENCH_HAS_LIBEVENT
+/// Timers are added in a handler, during which libevent keeps the time. Timeouts are relative to
+/// it, and those below zero are in the past. event_assign() puts the events beside each other.
+class LibeventTimers {
+public:
+    static constexpr uint32_t most = 1'000'000;
+
+    explicit LibeventTimers(uint32_t count) : base_(event_base_new()), timers_(count) {
+        if (base_ == nullptr) fail("event_base_new");
+        turn_ = event_new(base_, -1, 0, on_turn, this);
+        if (turn_ == nullptr) fail("event_new");
+        for (uint32_t i = 0; i < count; ++i) {
+            timers_[i].order = &order_;
+            timers_[i].number = i;
+            must(evtimer_assign(&timers_[i].timer, base_, on_fire, &timers_[i]), "evtimer_assign");
+        }
+    }
+    LibeventTimers(const LibeventTimers&) = delete;
+    LibeventTimers& operator=(const LibeventTimers&) = delete;
+    ~LibeventTimers() {
+        event_free(turn_);
+        event_base_free(base_);
+    }
+
+    template <class Body>
+    void turn(Body&& body) {
+        body_ = std::ref(body);
+        event_active(turn_, EV_TIMEOUT, 0);
+        fire();
+    }
+    void add(uint32_t number, int64_t ns) {
+        const std::chrono::microseconds whole(ns / 1000);
+        const auto seconds = std::chrono::floor<std::chrono::seconds>(whole);
+        const timeval delay{seconds.count(), (whole - seconds).count()};
+        must(event_add(&timers_[number].timer, &delay), "event_add");
+    }
+    void fire() { must(event_base_loop(base_, EVLOOP_ONCE | EVLOOP_NONBLOCK), "event_base_loop"); }
+    FiringOrder& order() { return order_; }
+
+private:
+    struct Numbered {
+        event timer;
+        FiringOrder* order;
+        uint32_t number;
+    };
+
+    static void on_turn(evutil_socket_t, short, void* self) {
+        static_cast<LibeventTimers*>(self)->body_();
+    }
+    static void on_fire(evutil_socket_t, short, void* argument) {
+        const auto* const timer = static_cast<Numbered*>(argument);
+        timer->order->fired(timer->number);
+    }
+
+    event_base* base_;
+    event* turn_ = nullptr;
+    std::function<void()> body_;
+    std::vector<Numbered> timers_;
+    FiringOrder order_;
+};
+#endif
+
 /// Made anew in every round: of ten million timers one side's alone take more than a gigabyte.
 template <class Timers>
 Sample add_and_fire(const Deadlines& deadlines, uint32_t passes) {
     Timers timers(deadlines.count());
-    for (uint32_t i = 0; i < deadlines.count(); ++i) timers.add(i, -1'000'000'000'000);
+    timers.turn([&] {
+        for (uint32_t i = 0; i < deadlines.count(); ++i) timers.add(i, -1'000'000'000'000);
+    });
     timers.fire();
     timers.order() = {};
     const double start = now_ns();
     for (uint32_t pass = 0; pass < passes; ++pass) {
-        deadlines.for_each(pass, [&](uint32_t timer, int64_t ns) { timers.add(timer, ns); });
+        timers.turn([&] {
+            deadlines.for_each(pass, [&](uint32_t timer, int64_t ns) { timers.add(timer, ns); });
+        });
         timers.fire();
     }
     const double end = now_ns();
@@ -122,29 +204,16 @@ inline std::vector<Contender> timer_contenders(const Deadlines& deadlines, uint3
     all.push_back(
         {"libev", [=, &deadlines] { return add_and_fire<LibevTimers>(deadlines, passes); }});
 #endif
+#if RONDO_BENCH_HAS_LIBEVENT
+    if (deadlines.count() <= LibeventTimers::most) {
+        all.push_back({"libevent", [=, &deadlines] {
+                           return add_and_fire<LibeventTimers>(deadlines, passes);
+                       }});
+    }
+#endif
     all.push_back(
         {"rondo-epoll", [=, &deadlines] { return add_and_fire<RondoTimers>(deadlines, passes); }});
     return all;
-}
-
-/// For so many timers that fifteen rounds would take minutes: the mean of two, without an interval.
-inline void tell_many(Report& report, const std::string& params, const Deadlines& deadlines) {
-    std::vector<Contender> contenders = timer_contenders(deadlines, 1);
-    std::vector<std::vector<double>> times(contenders.size());
-    uint64_t expected = 0;
-    for (int round = 0; round < 2; ++round) {
-        for (size_t i = 0; i < contenders.size(); ++i) {
-            const Sample sample = contenders[i].run();
-            times[i].push_back(sample.ns_per_operation);
-            if (i == 0) expected = sample.checksum;
-            if (sample.checksum == expected) continue;
-            report.fail(params + ": " + contenders[i].name + " fired in another order");
-        }
-    }
-    for (size_t i = 0; i < contenders.size(); ++i) {
-        report.tell(params, contenders[i].name, "time, mean of 2 rounds", "ns",
-                    Summary(times[i]).median);
-    }
 }
 
 }  // namespace bench

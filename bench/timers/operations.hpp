@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
-// The operations, for any contender; only what an operation is named for is on the watch, with
-// settle() at its end. Each contender has a clock of its own that is moved by hand.
+// The operations, for any contender; only what an operation is named for is on the watch. To it
+// belongs settle(), the work that was put off, where there can be any: after cancelling and
+// re-arming. Adding puts nothing off, because no earlier timer is left when it begins: those of
+// the round before have all fired, and with them went what rondo's heap keeps of cancelled ones.
+// Each contender has a clock of its own that is moved by hand.
 
 #include <array>
 #include <cmath>
@@ -77,14 +80,20 @@ private:
     void add_and_cancel(const Workload::Set& set, const Workload::Set& next) {
         stretch([&] { timers_.add(set.when); });
         const auto all_but_one = std::span(next.order).first(next.order.size() - 1);
-        round_[op_cancel].ns_per_operation += stretch([&] { timers_.cancel(all_but_one); });
+        round_[op_cancel].ns_per_operation += stretch([&] {
+            timers_.cancel(all_but_one);
+            timers_.settle();
+        });
         fire();
         check({op_cancel});
     }
 
     void add_rearm_and_fire(const Workload::Set& set, const Workload::Set& next) {
         double ns = stretch([&] { timers_.add(set.when); });
-        const double rearm = stretch([&] { timers_.rearm(next.order, next.when); });
+        const double rearm = stretch([&] {
+            timers_.rearm(next.order, next.when);
+            timers_.settle();
+        });
         ns += rearm + fire();
         round_[op_rearm].ns_per_operation += rearm;
         round_[op_life].ns_per_operation += ns;
@@ -97,7 +106,6 @@ private:
         timers_.turn([&] {
             watch_.start();
             body();
-            timers_.settle();
             ns = watch_.stop();
         });
         return ns;
@@ -136,6 +144,10 @@ private:
 /// It goes on from round to round, because who puts work off has to be seen doing it: at first no
 /// timer that was moved comes to the top. That it does once nearly all have been picked, after
 /// ln N times N; so there is a warm-up of a little more.
+///
+/// A round's checksum is how many have gone off, which is none, whoever does the work: it would
+/// only show one whose timers aren't put off at all. What proves that each was put off to where it
+/// should be is checksum(), at the end.
 template <class Timers>
 class Idling {
 public:

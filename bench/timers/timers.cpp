@@ -56,7 +56,9 @@ void for_each_contender(F&& f) {
     f.template operator()<bench::OnRondo<bench::Form::instant, bench::Turn::timers>>();
 }
 
-// What rondo may take at most, in times of libev; 0: nothing is asked.
+// What rondo may take at most, in times of libev; 0: nothing is asked. In "rearm later" that is the
+// price of the call alone: what rondo puts off by it is off the watch there. The whole price, with
+// what was put off, is that of "idle timeouts".
 double target(Operation operation, uint32_t count) {
     if (!RONDO_BENCH_HAS_LIBEV) return 0;
     const bool few = count <= 100;
@@ -70,6 +72,8 @@ double target(Operation operation, uint32_t count) {
             return few ? 1.0 : many ? 0.6 : 0.5;
         case bench::op_later:
             return few ? 1.0 : many ? 0.4 : 0.2;
+        case bench::op_idle:
+            return 1.0;
         default:
             return 0;
     }
@@ -194,13 +198,23 @@ void compare_millions(bench::Report& report) {
     const bench::MillionWork work(count, (options.smoke() ? 30 : 1500) * bench::millisecond,
                                   (options.smoke() ? 100 : 1000) * bench::millisecond);
     std::vector<bench::Contender> contenders;
+    std::vector<std::function<bench::Punctuality()>> observations;
     for_each_contender([&]<class Timers>() {
         if constexpr ((Timers::operations & bench::op_million) != 0) {
             const auto million = std::make_shared<bench::Million<Timers>>(work);
             contenders.push_back({Timers::name, [=] { return million->run(); }});
+            observations.push_back([=] { return million->observe(); });
         }
     });
     report.compare(params, contenders, "CPU time");
+    std::vector<bench::Punctuality> observed;
+    for (const auto& observe : observations) observed.push_back(observe());
+    for (size_t i = 0; i < observed.size(); ++i) {
+        report.tell(params, contenders[i].name, "turns", "waits", observed[i].turns);
+    }
+    for (size_t i = 0; i < observed.size(); ++i) {
+        report.tell(params, contenders[i].name, "lateness", "us", observed[i].lateness_us);
+    }
 }
 
 template <class Timers>

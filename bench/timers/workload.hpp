@@ -86,9 +86,20 @@ class Log {
 public:
     explicit Log(uint32_t count) { fired_.reserve(count); }
 
-    void fired(uint32_t timer) { fired_.push_back(timer); }
+    void fired(uint32_t timer) {
+        fired_.push_back(timer);
+        if (keeps_times_) [[unlikely]]
+            times_.push_back(now_ns());
+    }
     const std::vector<uint32_t>& all() const { return fired_; }
     void clear() { fired_.clear(); }
+
+    /// From now on it also keeps when they fired.
+    void keep_times() {
+        keeps_times_ = true;
+        times_.reserve(fired_.capacity());
+    }
+    const std::vector<double>& times() const { return times_; }
 
     /// Adds what has fired since the last time, in the order of firing.
     void add_to(uint64_t& checksum) {
@@ -105,6 +116,8 @@ public:
 
 private:
     std::vector<uint32_t> fired_;
+    std::vector<double> times_;
+    bool keeps_times_ = false;
 };
 
 }  // namespace bench
