@@ -57,10 +57,7 @@ public:
         return ok.error().code();
     }
 
-    void close() {
-        loop_.remove(fd_);
-        loop_.sockets().close(std::exchange(fd_, -1));
-    }
+    void close() { loop_.close(std::exchange(fd_, -1)); }
 
     /// Asks what the pipeline has room for, up to `most` messages in all. Answers 0 or an errno.
     int send(size_t most) {

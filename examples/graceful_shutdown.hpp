@@ -67,8 +67,7 @@ private:
         loop_.modify(fd, rondo::Interest::read);
     }
     void close(int fd) {
-        loop_.remove(fd);
-        loop_.sockets().close(fd);
+        loop_.close(fd);
         clients_.erase(fd);
     }
     void close_all() {

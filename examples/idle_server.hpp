@@ -62,8 +62,7 @@ private:
 
     void close(int fd) {
         loop_.cancel(clients_[fd].quiet);
-        loop_.remove(fd);
-        loop_.sockets().close(fd);
+        loop_.close(fd);
         clients_.erase(fd);
     }
 

@@ -63,8 +63,7 @@ private:
     }
 
     void close(int fd) {
-        loop_.remove(fd);
-        loop_.sockets().close(fd);
+        loop_.close(fd);
         clients_.erase(fd);
     }
     // [/server]

@@ -1354,7 +1354,9 @@ struct ConnectOptions {
 //     traits.fd_limit, ENOTSUP for edge or priority where the traits say no, EPERM for a regular
 //     file unless traits.files_always_ready. modify answers ENOTSUP for priority alone, and also
 //     changes nothing then: edge is fixed by add (P4). modify and remove of a descriptor that isn't
-//     there answer ENOENT (or EBADF). The caller removes a descriptor before closing it.
+//     there answer ENOENT (or EBADF). The caller removes a descriptor before closing it, unless
+//     traits.closing_removes: then closing alone ends the registration, for as long as no duplicate
+//     of the descriptor lives.
 //
 // P3  Tokens. An event carries the token of the registration that it is for, as last given to add
 //     or modify. After remove and a new add of the same number no event carries the old token,
@@ -1402,6 +1404,7 @@ struct PollerTraits {
     bool read_closed = false;    ///< Readiness::read_closed is reported
     bool native_handle = false;  ///< native_handle() is a descriptor a foreign loop can wait on
     bool files_always_ready = false;  ///< a regular file is always ready (else add answers EPERM)
+    bool closing_removes = false;     ///< closing ends a registration, without remove()
     bool kernel = true;               ///< time, threads and signals are those of a real kernel
     int fd_limit = 0;                 ///< descriptors must be below this; 0: no limit
 };
@@ -3853,8 +3856,11 @@ public:
     using Sockets = PosixSockets;
     using System = PosixSystem;
 
-    static constexpr PollerTraits traits{
-        .edge = true, .priority = true, .read_closed = true, .native_handle = true};
+    static constexpr PollerTraits traits{.edge = true,
+                                         .priority = true,
+                                         .read_closed = true,
+                                         .native_handle = true,
+                                         .closing_removes = true};
 
     static constexpr const char* name() noexcept { return "epoll"; }
 
@@ -6534,16 +6540,23 @@ public:
         if (nodes_ != nullptr) M::release(nodes_, table_bytes(capacity_), table_alignment);
     }
 
-    /// An idle slot, its record raw storage; npos, with nothing changed, when memory is out.
-    uint32_t acquire() noexcept {
-        if (open_count_ == 0 && !grow()) return npos;
+    /// A slot, as it was acquired: its key, and where its record is.
+    struct Acquired {
+        Record* record = nullptr;
+        TimerKey key;
+    };
+
+    /// An idle slot, its record raw storage; a null pointer, with nothing changed, when memory is
+    /// out.
+    Acquired acquire() noexcept {
+        if (open_count_ == 0 && !grow()) return {};
         const uint32_t index = open_[open_count_ - 1];
-        uint64_t& bits = groups_[index].free;
-        const uint32_t slot = index * 64 + static_cast<uint32_t>(__builtin_ctzll(bits));
-        bits &= bits - 1;
-        if (bits == 0) --open_count_;  // a branch, so that the next call needn't wait for `bits`
-        ++slots_[slot].generation;
-        return slot;
+        Group& group = groups_[index];
+        const auto bit = static_cast<uint32_t>(__builtin_ctzll(group.free));
+        group.free &= group.free - 1;
+        if (group.free == 0) --open_count_;  // a branch: the next call needn't wait for the bits
+        const uint32_t slot = index * 64 + bit;
+        return {group.records + bit, {slot, ++slots_[slot].generation}};
     }
 
     /// Gives an idle slot back; its keys are stale from now on. The caller has destroyed the
@@ -6551,10 +6564,12 @@ public:
     void release(uint32_t slot) noexcept {
         RONDO_ASSERT(slots_[slot].order == 0, "unschedule a timer before releasing its slot");
         if (++slots_[slot].generation == 0) slots_[slot].generation = 2;
-        uint64_t& bits = groups_[slot / 64].free;
+        Group& group = groups_[slot / 64];
+        const uint64_t bit = uint64_t{1} << slot % 64;
         open_[open_count_] = slot / 64;
-        open_count_ += bits == 0 ? 1 : 0;
-        bits |= uint64_t{1} << slot % 64;
+        open_count_ += group.free == 0 ? 1 : 0;
+        group.free |= bit;
+        group.marks &= ~bit;
     }
 
     /// Makes the keys of an acquired slot stale; the slot itself stays acquired.
@@ -6564,6 +6579,16 @@ public:
     Record& record(uint32_t slot) noexcept { return groups_[slot / 64].records[slot % 64]; }
 
     TimerKey key(uint32_t slot) const noexcept { return {slot, slots_[slot].generation}; }
+
+    /// A bit of the owner's, off when a slot is acquired; reading it doesn't fetch the record.
+    bool marked(uint32_t slot) const noexcept {
+        return (groups_[slot / 64].marks >> slot % 64 & 1) != 0;
+    }
+    void mark(uint32_t slot, bool on) noexcept {
+        uint64_t& marks = groups_[slot / 64].marks;
+        const uint64_t bit = uint64_t{1} << slot % 64;
+        marks = on ? marks | bit : marks & ~bit;
+    }
 
     /// True until the slot that the key was made for is released.
     bool live(TimerKey key) const noexcept {
@@ -6597,6 +6622,16 @@ public:
             if (deadline.ns() >= nodes_[at].key) return;
         }
         sift_up(at, deadline.ns(), slot);
+    }
+
+    /// The same, and less code to inline where most deadlines move later.
+    void reschedule(uint32_t slot, Instant deadline) noexcept {
+        Slot& entry = slots_[slot];
+        if (state(slot) != TimerState::scheduled || deadline.ns() < entry.deadline) [[unlikely]] {
+            return schedule(slot, deadline);
+        }
+        entry.deadline = deadline.ns();
+        entry.order = ++last_order_;
     }
 
     /// Makes a scheduled or due timer idle; false if it was idle already.
@@ -6694,8 +6729,9 @@ private:
         uint32_t generation = 2;  // odd while acquired; 0 is that of the key which names none
     };
     struct Group {
-        uint64_t free;    // a bit for each of 64 slots
-        Record* records;  // of these slots
+        uint64_t free;   // a bit for each of 64 slots
+        uint64_t marks;  // the owner's
+        Record* records;
     };
     static_assert(sizeof(Slot) == 24);
 
@@ -6703,7 +6739,7 @@ private:
     static constexpr uint32_t root = arity - 1;  // so that groups of children start at multiples
     static constexpr uint32_t ahead = 6;  // how many due timers before its turn a record is fetched
     // 2^28 timers, so that eight times a position fits 32 bits; 2^22 where memory has 32 bits.
-    static constexpr uint32_t max_chunks = sizeof(size_t) > 4 ? 22 : 16;
+    static constexpr uint32_t max_chunks = sizeof(size_t) > 4 ? 42 : 30;
     static constexpr size_t chunk_alignment = alignof(Record) > 64 ? alignof(Record) : 64;
     static constexpr size_t table_alignment = 128;
 
@@ -6827,12 +6863,12 @@ private:
         __builtin_prefetch(&record(slot), 1);
     }
 
-    // Chunk 0 is one group, and each chunk twice as large as the one before.
+    // Two chunks of one group, and two of each power of two after that: by about a half or a third.
     static constexpr uint32_t first_group_of(uint32_t chunk) noexcept {
-        return (uint32_t{1} << chunk) - 1;
+        return ((2 + chunk % 2) << chunk / 2) - 2;
     }
     static constexpr size_t chunk_bytes(uint32_t chunk) noexcept {
-        return (size_t{64} << chunk) * sizeof(Record);
+        return (size_t{64} << chunk / 2) * sizeof(Record);
     }
     // One entry more than there are groups: release() writes it before it knows whether to keep it.
     static constexpr size_t table_bytes(uint32_t capacity) noexcept {
@@ -6854,7 +6890,7 @@ private:
         move_tables(table, capacity);
         Record* const records = static_cast<Record*>(chunk);
         for (uint32_t i = capacity / 64; i > capacity_ / 64; --i) {  // the first group on top
-            groups_[i - 1] = Group{~uint64_t{0}, records + (i - 1 - capacity_ / 64) * 64};
+            groups_[i - 1] = Group{~uint64_t{0}, 0, records + (i - 1 - capacity_ / 64) * 64};
             open_[open_count_++] = i - 1;
         }
         for (uint32_t i = capacity_; i < capacity; ++i) slots_[i] = Slot{};
@@ -7415,22 +7451,9 @@ public:
         return {};
     }
 
-    void remove(int fd) noexcept {
-        Slot* const slot = table_.find(fd);
-        if (slot == nullptr || !slot->registered()) return;
-        IoHandler* const read = std::exchange(slot->read, nullptr);
-        IoHandler* const write = std::exchange(slot->write, nullptr);
-        // 0 is never a generation, so that no token of a registration is all zeros or all ones.
-        if (++slot->generation >= 0x7fffffff) slot->generation = 1;
-        slot->set(Slot::fresh);
-        --registered_;
-        if (!slot->has(Slot::background)) --state_.alive;
-        enqueue(fd, *slot);
-        // An error means that the descriptor was closed first; stale() deals with what that leaves.
-        static_cast<void>(poller_.remove(fd, slot->applied));
-        release(read);
-        release(write);
-    }
+    void remove(int fd) noexcept { remove(fd, true); }
+    /// The same for a descriptor that is to be closed at once: closing may be all that it takes.
+    void remove_before_close(int fd) noexcept { remove(fd, !P::traits.closing_removes); }
 
     Interest interest(int fd) noexcept {
         const Slot* const slot = table_.find(fd);
@@ -7577,6 +7600,23 @@ private:
         if (slot.has(Slot::queued)) return;
         slot.set(Slot::queued);
         static_cast<void>(changes_.push_back(fd));
+    }
+
+    void remove(int fd, bool tell) noexcept {
+        Slot* const slot = table_.find(fd);
+        if (slot == nullptr || !slot->registered()) return;
+        IoHandler* const read = std::exchange(slot->read, nullptr);
+        IoHandler* const write = std::exchange(slot->write, nullptr);
+        // 0 is never a generation, so that no token of a registration is all zeros or all ones.
+        if (++slot->generation >= 0x7fffffff) slot->generation = 1;
+        slot->set(Slot::fresh);
+        --registered_;
+        if (!slot->has(Slot::background)) --state_.alive;
+        enqueue(fd, *slot);
+        // An error means that the descriptor was closed first; stale() deals with what that leaves.
+        if (tell) static_cast<void>(poller_.remove(fd, slot->applied));
+        release(read);
+        release(write);
     }
 
     void release(IoHandler* closure) noexcept {
@@ -8443,26 +8483,26 @@ public:
     TimerId start(F&& f, Instant deadline, int64_t period_ns, Where where) {
         RONDO_ASSERT(!holds_nothing<std::decay_t<F>>(f),
                      "an empty timer handler was given: give it a callable");
-        const uint32_t slot = heap_.acquire();
-        if (slot == heap_.npos) return {};
-        Building building{heap_, slot};
-        TimerRecord& record = heap_.record(slot);
-        if (!build<Rule>(record, static_cast<F&&>(f))) return {};
+        const auto [record, key] = heap_.acquire();
+        if (record == nullptr) return {};
+        Building building{heap_, key.slot};
+        if (!build<Rule>(*record, static_cast<F&&>(f))) return {};
         building.slot = heap_.npos;
-        record.period_ns = period_ns;
-        record.flags = 0;
-        record.where = where;
-        heap_.schedule(slot, deadline);
+        if (record->destroy != nullptr) heap_.mark(key.slot, true);
+        record->period_ns = period_ns;
+        record->flags = 0;
+        record->where = where;
+        heap_.schedule(key.slot, deadline);
         ++state_.alive;
-        return heap_.key(slot);
+        return key;
     }
 
     /// True if a run was prevented.
     bool cancel(TimerId id) noexcept {
         if (!valid(id)) return false;
-        TimerRecord& record = heap_.record(id.slot);
         const bool prevented = heap_.unschedule(id.slot);
-        leave(record);
+        leave(id.slot);
+        TimerRecord& record = heap_.record(id.slot);
         if (!state_.running.contains(&record)) {
             end(id.slot);
         } else {  // it ends when it returns
@@ -8475,7 +8515,7 @@ public:
     /// False if the timer is gone.
     bool rearm(TimerId id, Instant deadline) noexcept {
         if (!valid(id)) return false;
-        heap_.schedule(id.slot, deadline);
+        heap_.reschedule(id.slot, deadline);
         return true;
     }
 
@@ -8492,6 +8532,7 @@ public:
         TimerRecord& record = heap_.record(id.slot);
         if (((record.flags & TimerRecord::background) != 0) == on) return;
         record.flags ^= TimerRecord::background;
+        heap_.mark(id.slot, on || record.destroy != nullptr);
         on ? --state_.alive : ++state_.alive;
     }
 
@@ -8531,12 +8572,7 @@ public:
 
     /// Destroys what timers capture. Their destructors may cancel, which then does nothing.
     void clear() noexcept {
-        heap_.for_each([this](uint32_t slot) {
-            TimerRecord& record = heap_.record(slot);
-            heap_.revoke(slot);
-            if (auto* const destroy = std::exchange(record.destroy, nullptr))
-                destroy(record.storage);
-        });
+        heap_.for_each([this](uint32_t slot) { end_closure(slot); });
     }
 
 private:
@@ -8590,20 +8626,26 @@ private:
         if ((record.flags & TimerRecord::cancelled) != 0) return end(slot);
         if (again != never) return heap_.schedule(slot, now + again);
         if (heap_.state(slot) != TimerState::idle) return;
-        leave(record);
+        leave(slot);
         end(slot);
     }
 
-    void leave(const TimerRecord& record) noexcept {
-        if ((record.flags & TimerRecord::background) == 0) --state_.alive;
+    // Most timers are marked neither as background nor as having something to destroy, and can be
+    // cancelled without a look at their record, which is often out of the cache.
+    void leave(uint32_t slot) noexcept {
+        if (heap_.marked(slot) && (heap_.record(slot).flags & TimerRecord::background) != 0) return;
+        --state_.alive;
+    }
+    void end(uint32_t slot) noexcept {
+        if (heap_.marked(slot)) end_closure(slot);
+        heap_.release(slot);
     }
 
     // The closure's destructor may use the loop, and finds its own id stale.
-    void end(uint32_t slot) noexcept {
+    void end_closure(uint32_t slot) noexcept {
         TimerRecord& record = heap_.record(slot);
         heap_.revoke(slot);
         if (auto* const destroy = std::exchange(record.destroy, nullptr)) destroy(record.storage);
-        heap_.release(slot);
     }
 
     template <class Rule, class Fn>
@@ -8866,6 +8908,14 @@ public:
         if (!refuse()) descriptors_.remove(fd);
     }
 
+    /// Ends the registration of `fd`, if there is one, and closes it. On epoll that is one system
+    /// call instead of two.
+    /// Threads: loop thread.
+    void close(int fd) noexcept {
+        if (!refuse()) descriptors_.remove_before_close(fd);
+        sockets().close(fd);
+    }
+
     /// What `fd` is watched for; Interest::none if it isn't.
     /// Threads: loop thread.
     Interest interest(int fd) noexcept {
@@ -9115,7 +9165,14 @@ private:
     [[gnu::cold]] void set_watch_background(typename Watch::Kind kind, SlabKey key,
                                             bool on) noexcept;
     void count_handle(int change) noexcept { handles_ += change; }
-    bool refuse() noexcept;
+    // Calls made while the loop is being destroyed do nothing: the destructors of what handlers
+    // capture may make them. Calls by a thread that isn't the loop's stop the program.
+    [[gnu::always_inline]] bool refuse() noexcept {
+        const uintptr_t owner = owner_.load(std::memory_order_relaxed);
+        RONDO_ASSERT(owner == 0 || owner == poller_.system().thread_token(),
+                     "a loop belongs to the thread that runs it: use post() or a Remote instead");
+        return state_.closing;
+    }
     void disturb() noexcept;
     [[gnu::cold]] static Error closing_error(const char* call, int fd) noexcept {
         return Error::on_fd(ECANCELED, call, fd);
@@ -9424,16 +9481,6 @@ void EventLoop<P, Observer, M>::set_watch_background(typename Watch::Kind kind, 
     if (kind == Watch::Kind::child) children_.set_background(key, on);
 }
 
-// Calls made while the loop is being destroyed do nothing: the destructors of what handlers capture
-// may make them. Calls by a thread that isn't the loop's stop the program.
-template <Poller P, LoopObserver Observer, Memory M>
-bool EventLoop<P, Observer, M>::refuse() noexcept {
-    RONDO_ASSERT(owner_.load(std::memory_order_relaxed) == 0 ||
-                     owner_.load(std::memory_order_relaxed) == poller_.system().thread_token(),
-                 "a loop belongs to the thread that runs it: use post() or a Remote from others");
-    return state_.closing;
-}
-
 // A change while a foreign loop waits for this one: wake it, so that it calls poll().
 template <Poller P, LoopObserver Observer, Memory M>
 void EventLoop<P, Observer, M>::disturb() noexcept {
@@ -9532,7 +9579,7 @@ struct ConnectionOptions {
     Duration close_timeout = Duration::seconds(5);  ///< close() to the end; then it is aborted
 
     /// TCP_NODELAY: set to this, on or off, on every TCP socket that is adopted, and on those that
-    /// Server::listen listens on.
+    /// a Server listens on.
     bool no_delay = true;
     bool pause_if_full = true;  ///< read no more while full of what on_data has sent
 
@@ -10411,8 +10458,7 @@ void Connection<Loop, State, T>::die(int code, const char* call) noexcept {
     end_code_ = code;
     end_call_ = call;
     if (unsent() != 0 || code == ENOMEM) static_cast<void>(sockets().set_linger_reset(fd_, true));
-    loop().remove(fd_);
-    sockets().close(fd_);
+    loop().close(fd_);
     loop().cancel(std::exchange(timer_, {}));
     queue_.clear(group_.pool_);
     borrowed_ = {};
@@ -10868,9 +10914,11 @@ private:
         const Attempt attempt = attempts_[at];
         attempts_[at] = attempts_[attempts_.size() - 1];
         attempts_.truncate(attempts_.size() - 1);
-        loop_.remove(fd);
-        if (code == 0) return finish(fd);
-        loop_.sockets().close(fd);
+        if (code == 0) {
+            loop_.remove(fd);
+            return finish(fd);
+        }
+        loop_.close(fd);
         last_ = Error(code, "connect", addresses_[attempt.address].text());
         try_next();
     }
@@ -10902,10 +10950,7 @@ private:
         next_.cancel();
         deadline_.cancel();
         over_ = false;
-        for (const Attempt& attempt : attempts_) {
-            loop_.remove(attempt.fd);
-            loop_.sockets().close(attempt.fd);
-        }
+        for (const Attempt& attempt : attempts_) loop_.close(attempt.fd);
         attempts_.clear();
     }
 
@@ -11238,10 +11283,7 @@ public:
         resume_.cancel();
         paused_ = false;
         if (accepting_ != nullptr) accepting_->listening = -1;
-        for (const int fd : fds_) {
-            loop_.remove(fd);
-            loop_.sockets().close(fd);
-        }
+        for (const int fd : fds_) loop_.close(fd);
         fds_.clear();
         if (spare_ >= 0) loop_.sockets().close(std::exchange(spare_, -1));
     }
@@ -11693,8 +11735,10 @@ public:
     /// Accepts on a listening socket of the user's; see Listener::adopt. The adopt() of Connections
     /// takes a descriptor that is connected already.
     Result<void> adopt_listening(int fd) {
-        all_tcp_ = false;
-        return listener_.adopt(fd);
+        const auto adopted = listener_.adopt(fd);
+        const bool no_delay = this->options().no_delay;
+        if (adopted && !this->loop().sockets().set_no_delay(fd, no_delay)) all_tcp_ = false;
+        return adopted;
     }
     /// Adopts what the service manager has handed in; see Listener::adopt_inherited.
     Result<int> adopt_inherited() {
@@ -12132,8 +12176,7 @@ template <class Loop>
 void UdpSocket<Loop>::close() noexcept {
     if (fd_ < 0) return;
     ++life_;
-    loop_.remove(fd_);
-    sockets().close(std::exchange(fd_, -1));
+    loop_.close(std::exchange(fd_, -1));
     unsent_.clear();
     blocked_ = false;
     shown_ = count_ = 0;

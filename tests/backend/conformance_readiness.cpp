@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// P4 and P5 of the contract in <rondo/backend/poller.hpp>, for every poller: level, edge and
+// P3 to P5 of the contract in <rondo/backend/poller.hpp>, for every poller: tokens; level, edge and
 // one-shot; hang-up and error; which bits readiness tells apart.
 
 #include "support/conformance.hpp"
@@ -11,6 +11,48 @@ using rondo::test::Bench;
 
 constexpr Interest edge_read = Interest::read | Interest::edge;
 constexpr Interest once_read = Interest::read | Interest::oneshot;
+
+// P3
+
+RULE("P3 tokens: an event carries all 64 bits of its token", nothing) {
+    Bench<P> bench;
+    const int fd = bench.pair().first;
+    for (const uint32_t generation : {0U, 1U, 0x80000000U, 0xfffffffeU}) {
+        REQUIRE(bench.poller.add(fd, Interest::write, Token(fd, generation)));
+        const auto seen = bench.wait();
+        REQUIRE(seen.size() == 1);
+        REQUIRE(seen[0].token == Token(fd, generation));
+        REQUIRE(bench.poller.remove(fd, Interest::write));
+    }
+}
+
+RULE("P3 tokens: modify gives the registration a new one", nothing) {
+    Bench<P> bench;
+    const int fd = bench.pair().first;
+    REQUIRE(bench.poller.add(fd, Interest::write, Token(fd, 1)));
+    REQUIRE(bench.poller.modify(fd, Interest::write, Interest::write, Token(fd, 2)));
+    const auto seen = bench.wait();
+    REQUIRE(seen.size() == 1);
+    REQUIRE(seen[0].token == Token(fd, 2));
+}
+
+RULE("P3 tokens: a reused number never brings an event of its former owner", nothing) {
+    Bench<P> bench;
+    const auto [fd, peer] = bench.pair();
+    REQUIRE(bench.poller.add(fd, Interest::read, Token(fd, 1)));
+    bench.send(peer);
+    REQUIRE(bench.wait().size() == 1);
+    REQUIRE(bench.poller.remove(fd, Interest::read));
+    bench.close(fd);
+    const auto [again, other] = bench.pair();
+    REQUIRE(again == fd);
+    REQUIRE(bench.poller.add(again, Interest::read, Token(again, 2)));
+    REQUIRE(bench.silent());
+    bench.send(other);
+    const auto seen = bench.wait();
+    REQUIRE(seen.size() == 1);
+    REQUIRE(seen[0].token == Token(again, 2));
+}
 
 // P4
 

@@ -61,9 +61,9 @@ private:
     int64_t least() const { return model_.empty() ? INT64_MAX : model_.begin()->first.first; }
 
     void add(Input& in) {
-        const uint32_t slot = heap_.acquire();
-        demand(slot != Heap::npos, "there is no memory");
-        slots_.push_back({slot, {}, false});
+        const auto acquired = heap_.acquire();
+        demand(acquired.record != nullptr, "there is no memory");
+        slots_.push_back({acquired.key.slot, {}, false});
         set(slots_.back(), some_deadline(in));
     }
     void move(Input& in) {
@@ -75,7 +75,11 @@ private:
         one.order = {deadline, ++count_};
         one.scheduled = true;
         model_[one.order] = one.slot;
-        heap_.schedule(one.slot, Instant(deadline));
+        if (count_ % 2 == 0) {
+            heap_.schedule(one.slot, Instant(deadline));
+        } else {
+            heap_.reschedule(one.slot, Instant(deadline));
+        }
         demand(heap_.deadline(one.slot).ns() == deadline, "the deadline isn't what was set");
     }
     void cancel(Slot& one) {

@@ -71,6 +71,8 @@ public:
         owned_.push_back(fd);
         return fd;
     }
+    /// Somebody else has closed it.
+    void disown(int fd) { std::erase(owned_, fd); }
 
     // With a ManualPoller only.
     auto& world() { return loop.poller().world(); }

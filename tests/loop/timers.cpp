@@ -409,6 +409,31 @@ TEST_CASE("a timer in the background doesn't keep run() going") {
     CHECK(rig.loop.run() > 0);
 }
 
+TEST_CASE("what a cancelled timer captures is destroyed, in the background or back from it") {
+    ManualRig rig;
+    int destroyed = 0;
+    for (const int changes : {0, 1, 2}) {
+        const TimerId id = rig.loop.after(1ms, [end = AtEnd([&] { ++destroyed; })] {});
+        for (int i = 0; i < changes; ++i) rig.loop.background(id, i % 2 == 0);
+        CHECK(rig.loop.cancel(id));
+        CHECK(destroyed == changes + 1);
+    }
+    CHECK(rig.loop.run() == 0);
+}
+
+TEST_CASE("a timer in the place of one that was in the background isn't") {
+    ManualRig rig;
+    const TimerId id = rig.loop.after(1ms, [] {});
+    rig.loop.background(id, true);
+    CHECK(rig.loop.cancel(id));
+    CHECK(rig.loop.run() == 0);
+    const TimerId next = rig.loop.after(1ms, [] {});
+    CHECK(next.slot == id.slot);
+    CHECK(rig.loop.run() == 1);
+    CHECK(rig.loop.cancel(rig.loop.after(1ms, [] {})));
+    CHECK(rig.loop.run() == 0);
+}
+
 TEST_CASE("huge delays saturate, and remaining() never overflows") {
     ManualRig rig;
     rig.world().advance(1s);

@@ -405,6 +405,47 @@ KERNEL_CASE("a closed descriptor whose duplicate lives neither calls nor spins",
     }
 }
 
+KERNEL_CASE("close() ends the registration and the descriptor; a duplicate that lives doesn't spin",
+            "[turn_state]") {
+    Rig<TestType> rig;
+    const int fd = rig.pipe().first;
+    const int kept = rig.readable();
+    int called = 0;
+    auto captured = std::make_shared<int>();
+    const std::weak_ptr<int> watched = captured;
+    REQUIRE(rig.loop.add(fd, Interest::read, [captured = std::move(captured)] {}));
+    REQUIRE(rig.loop.add(kept, Interest::read, [&] { ++called; }));
+    rig.loop.close(fd);
+    rig.disown(fd);
+    CHECK(watched.expired());
+    CHECK(rig.loop.interest(fd) == Interest::none);
+    CHECK_FALSE(rig.loop.sockets().set_non_blocking(fd, true));
+    rig.loop.close(fd);  // of what isn't open: nothing
+    rig.loop.close(-1);
+    const int reused = rig.readable();
+    if constexpr (TestType::traits.kernel) CHECK(reused == fd);
+    REQUIRE(rig.loop.add(reused, Interest::read, [&] { ++called; }));
+    CHECK(rig.loop.poll() == 2);
+    CHECK(called == 2);
+    if constexpr (TestType::traits.kernel) REQUIRE(rig.own(::dup(reused)) >= 0);
+    rig.loop.close(reused);
+    rig.disown(reused);
+    for (int i = 0; i < 3; ++i) CHECK(rig.loop.poll() == 1);
+    CHECK(rig.loop.rebuilds() == (TestType::traits.closing_removes ? 1 : 0));
+    rig.loop.remove(kept);
+    CHECK(rig.loop.run() == 0);
+}
+
+TEST_CASE("close() removes where closing alone is not enough", "[turn_state]") {
+    ManualRig rig;
+    const int fd = rig.world().open_scripted();
+    REQUIRE(rig.loop.add(fd, Interest::read, nothing));
+    rig.loop.close(fd);
+    CHECK(rig.world().counters().removes == 1);
+    CHECK_FALSE(rig.world().registered(fd));
+    CHECK(rig.world().find(fd) == nullptr);
+}
+
 // Memory.
 
 TEST_CASE("after warm-up dispatch allocates nothing", "[turn_state]") {

@@ -111,3 +111,29 @@ TEST_CASE("TCP_NODELAY is set once for all connections where they inherit it", "
     check_no_delay(site, 5, true);
     CHECK(CountingSockets::calls == (PosixSockets::inherits_no_delay ? 0 : 5));
 }
+
+TEST_CASE("TCP_NODELAY is set on an adopted listening socket, and not on each connection",
+          "[server]") {
+    EchoSite<CountingPoller> site;
+    site.server.stop_listening();
+    auto& sockets = site.rig.loop.sockets();
+    const int fd = sockets.listen_on(Endpoint::ipv4_loopback(0), ListenOptions()).value();
+    CountingSockets::calls = 0;
+    REQUIRE(site.server.adopt_listening(fd));
+    for (int i = 0; i < 5; ++i) site.connect();
+    check_no_delay(site, 5, true);
+    CHECK(CountingSockets::calls == (PosixSockets::inherits_no_delay ? 1 : 6));
+}
+
+TEMPLATE_LIST_TEST_CASE("connections of an adopted Unix socket are read to their end",
+                        "[server][kernel]", KernelPollers) {
+    EchoSite<TestType> site;
+    const sockets_test::Directory directory;
+    const auto at = Endpoint::unix_path(directory.file("server")).value();
+    auto& sockets = site.rig.loop.sockets();
+    REQUIRE(site.server.adopt_listening(sockets.listen_on(at, ListenOptions()).value()));
+    const int client = site.rig.own(sockets.connect_to(at, {}).value());
+    sockets_test::send_with_descriptor(client, "before");  // where a read stops
+    site.say(client, "behind");
+    CHECK(site.hear(client, 12) == "beforebehind");
+}

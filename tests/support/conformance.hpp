@@ -33,6 +33,7 @@ enum class Needs {
     no_priority,
     read_closed,
     native_handle,
+    closing_removes,
     fd_limit,
     files,
     no_files,
@@ -54,6 +55,8 @@ constexpr const char* left_out(Needs needs, const PollerTraits& traits) {
             return traits.read_closed ? "" : "no read_closed";
         case Needs::native_handle:
             return traits.native_handle ? "" : "no native handle";
+        case Needs::closing_removes:
+            return traits.closing_removes ? "" : "no closing_removes";
         case Needs::fd_limit:
             return traits.fd_limit != 0 ? "" : "no fd limit";
         case Needs::files:

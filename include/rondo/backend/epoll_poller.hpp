@@ -73,8 +73,11 @@ public:
     using Sockets = PosixSockets;
     using System = PosixSystem;
 
-    static constexpr PollerTraits traits{
-        .edge = true, .priority = true, .read_closed = true, .native_handle = true};
+    static constexpr PollerTraits traits{.edge = true,
+                                         .priority = true,
+                                         .read_closed = true,
+                                         .native_handle = true,
+                                         .closing_removes = true};
 
     static constexpr const char* name() noexcept { return "epoll"; }
 

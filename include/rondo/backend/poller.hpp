@@ -20,7 +20,9 @@
 //     traits.fd_limit, ENOTSUP for edge or priority where the traits say no, EPERM for a regular
 //     file unless traits.files_always_ready. modify answers ENOTSUP for priority alone, and also
 //     changes nothing then: edge is fixed by add (P4). modify and remove of a descriptor that isn't
-//     there answer ENOENT (or EBADF). The caller removes a descriptor before closing it.
+//     there answer ENOENT (or EBADF). The caller removes a descriptor before closing it, unless
+//     traits.closing_removes: then closing alone ends the registration, for as long as no duplicate
+//     of the descriptor lives.
 //
 // P3  Tokens. An event carries the token of the registration that it is for, as last given to add
 //     or modify. After remove and a new add of the same number no event carries the old token,
@@ -76,6 +78,7 @@ struct PollerTraits {
     bool read_closed = false;    ///< Readiness::read_closed is reported
     bool native_handle = false;  ///< native_handle() is a descriptor a foreign loop can wait on
     bool files_always_ready = false;  ///< a regular file is always ready (else add answers EPERM)
+    bool closing_removes = false;     ///< closing ends a registration, without remove()
     bool kernel = true;               ///< time, threads and signals are those of a real kernel
     int fd_limit = 0;                 ///< descriptors must be below this; 0: no limit
 };

@@ -62,16 +62,23 @@ public:
         if (nodes_ != nullptr) M::release(nodes_, table_bytes(capacity_), table_alignment);
     }
 
-    /// An idle slot, its record raw storage; npos, with nothing changed, when memory is out.
-    uint32_t acquire() noexcept {
-        if (open_count_ == 0 && !grow()) return npos;
+    /// A slot, as it was acquired: its key, and where its record is.
+    struct Acquired {
+        Record* record = nullptr;
+        TimerKey key;
+    };
+
+    /// An idle slot, its record raw storage; a null pointer, with nothing changed, when memory is
+    /// out.
+    Acquired acquire() noexcept {
+        if (open_count_ == 0 && !grow()) return {};
         const uint32_t index = open_[open_count_ - 1];
-        uint64_t& bits = groups_[index].free;
-        const uint32_t slot = index * 64 + static_cast<uint32_t>(__builtin_ctzll(bits));
-        bits &= bits - 1;
-        if (bits == 0) --open_count_;  // a branch, so that the next call needn't wait for `bits`
-        ++slots_[slot].generation;
-        return slot;
+        Group& group = groups_[index];
+        const auto bit = static_cast<uint32_t>(__builtin_ctzll(group.free));
+        group.free &= group.free - 1;
+        if (group.free == 0) --open_count_;  // a branch: the next call needn't wait for the bits
+        const uint32_t slot = index * 64 + bit;
+        return {group.records + bit, {slot, ++slots_[slot].generation}};
     }
 
     /// Gives an idle slot back; its keys are stale from now on. The caller has destroyed the
@@ -79,10 +86,12 @@ public:
     void release(uint32_t slot) noexcept {
         RONDO_ASSERT(slots_[slot].order == 0, "unschedule a timer before releasing its slot");
         if (++slots_[slot].generation == 0) slots_[slot].generation = 2;
-        uint64_t& bits = groups_[slot / 64].free;
+        Group& group = groups_[slot / 64];
+        const uint64_t bit = uint64_t{1} << slot % 64;
         open_[open_count_] = slot / 64;
-        open_count_ += bits == 0 ? 1 : 0;
-        bits |= uint64_t{1} << slot % 64;
+        open_count_ += group.free == 0 ? 1 : 0;
+        group.free |= bit;
+        group.marks &= ~bit;
     }
 
     /// Makes the keys of an acquired slot stale; the slot itself stays acquired.
@@ -92,6 +101,16 @@ public:
     Record& record(uint32_t slot) noexcept { return groups_[slot / 64].records[slot % 64]; }
 
     TimerKey key(uint32_t slot) const noexcept { return {slot, slots_[slot].generation}; }
+
+    /// A bit of the owner's, off when a slot is acquired; reading it doesn't fetch the record.
+    bool marked(uint32_t slot) const noexcept {
+        return (groups_[slot / 64].marks >> slot % 64 & 1) != 0;
+    }
+    void mark(uint32_t slot, bool on) noexcept {
+        uint64_t& marks = groups_[slot / 64].marks;
+        const uint64_t bit = uint64_t{1} << slot % 64;
+        marks = on ? marks | bit : marks & ~bit;
+    }
 
     /// True until the slot that the key was made for is released.
     bool live(TimerKey key) const noexcept {
@@ -125,6 +144,16 @@ public:
             if (deadline.ns() >= nodes_[at].key) return;
         }
         sift_up(at, deadline.ns(), slot);
+    }
+
+    /// The same, and less code to inline where most deadlines move later.
+    void reschedule(uint32_t slot, Instant deadline) noexcept {
+        Slot& entry = slots_[slot];
+        if (state(slot) != TimerState::scheduled || deadline.ns() < entry.deadline) [[unlikely]] {
+            return schedule(slot, deadline);
+        }
+        entry.deadline = deadline.ns();
+        entry.order = ++last_order_;
     }
 
     /// Makes a scheduled or due timer idle; false if it was idle already.
@@ -222,8 +251,9 @@ private:
         uint32_t generation = 2;  // odd while acquired; 0 is that of the key which names none
     };
     struct Group {
-        uint64_t free;    // a bit for each of 64 slots
-        Record* records;  // of these slots
+        uint64_t free;   // a bit for each of 64 slots
+        uint64_t marks;  // the owner's
+        Record* records;
     };
     static_assert(sizeof(Slot) == 24);
 
@@ -231,7 +261,7 @@ private:
     static constexpr uint32_t root = arity - 1;  // so that groups of children start at multiples
     static constexpr uint32_t ahead = 6;  // how many due timers before its turn a record is fetched
     // 2^28 timers, so that eight times a position fits 32 bits; 2^22 where memory has 32 bits.
-    static constexpr uint32_t max_chunks = sizeof(size_t) > 4 ? 22 : 16;
+    static constexpr uint32_t max_chunks = sizeof(size_t) > 4 ? 42 : 30;
     static constexpr size_t chunk_alignment = alignof(Record) > 64 ? alignof(Record) : 64;
     static constexpr size_t table_alignment = 128;
 
@@ -355,12 +385,12 @@ private:
         __builtin_prefetch(&record(slot), 1);
     }
 
-    // Chunk 0 is one group, and each chunk twice as large as the one before.
+    // Two chunks of one group, and two of each power of two after that: by about a half or a third.
     static constexpr uint32_t first_group_of(uint32_t chunk) noexcept {
-        return (uint32_t{1} << chunk) - 1;
+        return ((2 + chunk % 2) << chunk / 2) - 2;
     }
     static constexpr size_t chunk_bytes(uint32_t chunk) noexcept {
-        return (size_t{64} << chunk) * sizeof(Record);
+        return (size_t{64} << chunk / 2) * sizeof(Record);
     }
     // One entry more than there are groups: release() writes it before it knows whether to keep it.
     static constexpr size_t table_bytes(uint32_t capacity) noexcept {
@@ -382,7 +412,7 @@ private:
         move_tables(table, capacity);
         Record* const records = static_cast<Record*>(chunk);
         for (uint32_t i = capacity / 64; i > capacity_ / 64; --i) {  // the first group on top
-            groups_[i - 1] = Group{~uint64_t{0}, records + (i - 1 - capacity_ / 64) * 64};
+            groups_[i - 1] = Group{~uint64_t{0}, 0, records + (i - 1 - capacity_ / 64) * 64};
             open_[open_count_++] = i - 1;
         }
         for (uint32_t i = capacity_; i < capacity; ++i) slots_[i] = Slot{};

@@ -117,22 +117,9 @@ public:
         return {};
     }
 
-    void remove(int fd) noexcept {
-        Slot* const slot = table_.find(fd);
-        if (slot == nullptr || !slot->registered()) return;
-        IoHandler* const read = std::exchange(slot->read, nullptr);
-        IoHandler* const write = std::exchange(slot->write, nullptr);
-        // 0 is never a generation, so that no token of a registration is all zeros or all ones.
-        if (++slot->generation >= 0x7fffffff) slot->generation = 1;
-        slot->set(Slot::fresh);
-        --registered_;
-        if (!slot->has(Slot::background)) --state_.alive;
-        enqueue(fd, *slot);
-        // An error means that the descriptor was closed first; stale() deals with what that leaves.
-        static_cast<void>(poller_.remove(fd, slot->applied));
-        release(read);
-        release(write);
-    }
+    void remove(int fd) noexcept { remove(fd, true); }
+    /// The same for a descriptor that is to be closed at once: closing may be all that it takes.
+    void remove_before_close(int fd) noexcept { remove(fd, !P::traits.closing_removes); }
 
     Interest interest(int fd) noexcept {
         const Slot* const slot = table_.find(fd);
@@ -279,6 +266,23 @@ private:
         if (slot.has(Slot::queued)) return;
         slot.set(Slot::queued);
         static_cast<void>(changes_.push_back(fd));
+    }
+
+    void remove(int fd, bool tell) noexcept {
+        Slot* const slot = table_.find(fd);
+        if (slot == nullptr || !slot->registered()) return;
+        IoHandler* const read = std::exchange(slot->read, nullptr);
+        IoHandler* const write = std::exchange(slot->write, nullptr);
+        // 0 is never a generation, so that no token of a registration is all zeros or all ones.
+        if (++slot->generation >= 0x7fffffff) slot->generation = 1;
+        slot->set(Slot::fresh);
+        --registered_;
+        if (!slot->has(Slot::background)) --state_.alive;
+        enqueue(fd, *slot);
+        // An error means that the descriptor was closed first; stale() deals with what that leaves.
+        if (tell) static_cast<void>(poller_.remove(fd, slot->applied));
+        release(read);
+        release(write);
     }
 
     void release(IoHandler* closure) noexcept {

@@ -47,26 +47,26 @@ public:
     TimerId start(F&& f, Instant deadline, int64_t period_ns, Where where) {
         RONDO_ASSERT(!holds_nothing<std::decay_t<F>>(f),
                      "an empty timer handler was given: give it a callable");
-        const uint32_t slot = heap_.acquire();
-        if (slot == heap_.npos) return {};
-        Building building{heap_, slot};
-        TimerRecord& record = heap_.record(slot);
-        if (!build<Rule>(record, static_cast<F&&>(f))) return {};
+        const auto [record, key] = heap_.acquire();
+        if (record == nullptr) return {};
+        Building building{heap_, key.slot};
+        if (!build<Rule>(*record, static_cast<F&&>(f))) return {};
         building.slot = heap_.npos;
-        record.period_ns = period_ns;
-        record.flags = 0;
-        record.where = where;
-        heap_.schedule(slot, deadline);
+        if (record->destroy != nullptr) heap_.mark(key.slot, true);
+        record->period_ns = period_ns;
+        record->flags = 0;
+        record->where = where;
+        heap_.schedule(key.slot, deadline);
         ++state_.alive;
-        return heap_.key(slot);
+        return key;
     }
 
     /// True if a run was prevented.
     bool cancel(TimerId id) noexcept {
         if (!valid(id)) return false;
-        TimerRecord& record = heap_.record(id.slot);
         const bool prevented = heap_.unschedule(id.slot);
-        leave(record);
+        leave(id.slot);
+        TimerRecord& record = heap_.record(id.slot);
         if (!state_.running.contains(&record)) {
             end(id.slot);
         } else {  // it ends when it returns
@@ -79,7 +79,7 @@ public:
     /// False if the timer is gone.
     bool rearm(TimerId id, Instant deadline) noexcept {
         if (!valid(id)) return false;
-        heap_.schedule(id.slot, deadline);
+        heap_.reschedule(id.slot, deadline);
         return true;
     }
 
@@ -96,6 +96,7 @@ public:
         TimerRecord& record = heap_.record(id.slot);
         if (((record.flags & TimerRecord::background) != 0) == on) return;
         record.flags ^= TimerRecord::background;
+        heap_.mark(id.slot, on || record.destroy != nullptr);
         on ? --state_.alive : ++state_.alive;
     }
 
@@ -135,12 +136,7 @@ public:
 
     /// Destroys what timers capture. Their destructors may cancel, which then does nothing.
     void clear() noexcept {
-        heap_.for_each([this](uint32_t slot) {
-            TimerRecord& record = heap_.record(slot);
-            heap_.revoke(slot);
-            if (auto* const destroy = std::exchange(record.destroy, nullptr))
-                destroy(record.storage);
-        });
+        heap_.for_each([this](uint32_t slot) { end_closure(slot); });
     }
 
 private:
@@ -194,20 +190,26 @@ private:
         if ((record.flags & TimerRecord::cancelled) != 0) return end(slot);
         if (again != never) return heap_.schedule(slot, now + again);
         if (heap_.state(slot) != TimerState::idle) return;
-        leave(record);
+        leave(slot);
         end(slot);
     }
 
-    void leave(const TimerRecord& record) noexcept {
-        if ((record.flags & TimerRecord::background) == 0) --state_.alive;
+    // Most timers are marked neither as background nor as having something to destroy, and can be
+    // cancelled without a look at their record, which is often out of the cache.
+    void leave(uint32_t slot) noexcept {
+        if (heap_.marked(slot) && (heap_.record(slot).flags & TimerRecord::background) != 0) return;
+        --state_.alive;
+    }
+    void end(uint32_t slot) noexcept {
+        if (heap_.marked(slot)) end_closure(slot);
+        heap_.release(slot);
     }
 
     // The closure's destructor may use the loop, and finds its own id stale.
-    void end(uint32_t slot) noexcept {
+    void end_closure(uint32_t slot) noexcept {
         TimerRecord& record = heap_.record(slot);
         heap_.revoke(slot);
         if (auto* const destroy = std::exchange(record.destroy, nullptr)) destroy(record.storage);
-        heap_.release(slot);
     }
 
     template <class Rule, class Fn>

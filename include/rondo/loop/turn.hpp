@@ -280,16 +280,6 @@ void EventLoop<P, Observer, M>::set_watch_background(typename Watch::Kind kind, 
     if (kind == Watch::Kind::child) children_.set_background(key, on);
 }
 
-// Calls made while the loop is being destroyed do nothing: the destructors of what handlers capture
-// may make them. Calls by a thread that isn't the loop's stop the program.
-template <Poller P, LoopObserver Observer, Memory M>
-bool EventLoop<P, Observer, M>::refuse() noexcept {
-    RONDO_ASSERT(owner_.load(std::memory_order_relaxed) == 0 ||
-                     owner_.load(std::memory_order_relaxed) == poller_.system().thread_token(),
-                 "a loop belongs to the thread that runs it: use post() or a Remote from others");
-    return state_.closing;
-}
-
 // A change while a foreign loop waits for this one: wake it, so that it calls poll().
 template <Poller P, LoopObserver Observer, Memory M>
 void EventLoop<P, Observer, M>::disturb() noexcept {

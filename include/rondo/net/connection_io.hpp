@@ -267,8 +267,7 @@ void Connection<Loop, State, T>::die(int code, const char* call) noexcept {
     end_code_ = code;
     end_call_ = call;
     if (unsent() != 0 || code == ENOMEM) static_cast<void>(sockets().set_linger_reset(fd_, true));
-    loop().remove(fd_);
-    sockets().close(fd_);
+    loop().close(fd_);
     loop().cancel(std::exchange(timer_, {}));
     queue_.clear(group_.pool_);
     borrowed_ = {};

@@ -31,7 +31,7 @@ struct ConnectionOptions {
     Duration close_timeout = Duration::seconds(5);  ///< close() to the end; then it is aborted
 
     /// TCP_NODELAY: set to this, on or off, on every TCP socket that is adopted, and on those that
-    /// Server::listen listens on.
+    /// a Server listens on.
     bool no_delay = true;
     bool pause_if_full = true;  ///< read no more while full of what on_data has sent
 

@@ -195,9 +195,11 @@ private:
         const Attempt attempt = attempts_[at];
         attempts_[at] = attempts_[attempts_.size() - 1];
         attempts_.truncate(attempts_.size() - 1);
-        loop_.remove(fd);
-        if (code == 0) return finish(fd);
-        loop_.sockets().close(fd);
+        if (code == 0) {
+            loop_.remove(fd);
+            return finish(fd);
+        }
+        loop_.close(fd);
         last_ = Error(code, "connect", addresses_[attempt.address].text());
         try_next();
     }
@@ -229,10 +231,7 @@ private:
         next_.cancel();
         deadline_.cancel();
         over_ = false;
-        for (const Attempt& attempt : attempts_) {
-            loop_.remove(attempt.fd);
-            loop_.sockets().close(attempt.fd);
-        }
+        for (const Attempt& attempt : attempts_) loop_.close(attempt.fd);
         attempts_.clear();
     }
 

@@ -157,10 +157,7 @@ public:
         resume_.cancel();
         paused_ = false;
         if (accepting_ != nullptr) accepting_->listening = -1;
-        for (const int fd : fds_) {
-            loop_.remove(fd);
-            loop_.sockets().close(fd);
-        }
+        for (const int fd : fds_) loop_.close(fd);
         fds_.clear();
         if (spare_ >= 0) loop_.sockets().close(std::exchange(spare_, -1));
     }

@@ -42,8 +42,10 @@ public:
     /// Accepts on a listening socket of the user's; see Listener::adopt. The adopt() of Connections
     /// takes a descriptor that is connected already.
     Result<void> adopt_listening(int fd) {
-        all_tcp_ = false;
-        return listener_.adopt(fd);
+        const auto adopted = listener_.adopt(fd);
+        const bool no_delay = this->options().no_delay;
+        if (adopted && !this->loop().sockets().set_no_delay(fd, no_delay)) all_tcp_ = false;
+        return adopted;
     }
     /// Adopts what the service manager has handed in; see Listener::adopt_inherited.
     Result<int> adopt_inherited() {

@@ -93,8 +93,7 @@ template <class Loop>
 void UdpSocket<Loop>::close() noexcept {
     if (fd_ < 0) return;
     ++life_;
-    loop_.remove(fd_);
-    sockets().close(std::exchange(fd_, -1));
+    loop_.close(std::exchange(fd_, -1));
     unsent_.clear();
     blocked_ = false;
     shown_ = count_ = 0;
