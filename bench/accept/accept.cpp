@@ -4,8 +4,8 @@
 // load runs on another. What counts is the server's CPU time per connection; connections per second
 // are told beside.
 //
-// All servers do the same for a connection: accept it, set TCP_NODELAY and no other option, make
-// what their library needs for a client, echo, and close when the reset of the client is read.
+// All servers do the same for a connection: accept it, set no option (TCP_NODELAY is inherited),
+// make what their library needs for a client, echo, and close when the reset of the client is read.
 //
 // accept --list tells the contenders. accept --count NAME CONNECTIONS serves so many connections
 // and ends, for tools that look at its system calls.

@@ -231,7 +231,7 @@ def main():
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--smoke", action="store_true", help="does each compile and serve? without -parts")
     length.add_argument("--quick", action="store_true", help="one round, without -parts")
-    parser.add_argument("--pairs", type=int, help="rounds (5)")
+    parser.add_argument("--pairs", type=int, help="rounds (6)")
     parser.add_argument("--only", default="", help="only if the parameters contain this text")
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
@@ -252,7 +252,7 @@ def main():
             if servers and options.smoke:
                 good = smoke(servers, folder)
             elif servers:
-                found, good = measure(servers, folder, options.pairs or (1 if options.quick else 5))
+                found, good = measure(servers, folder, options.pairs or (1 if options.quick else 6))
                 rows += found
     except subprocess.CalledProcessError as error:
         print(f"build: {error}")

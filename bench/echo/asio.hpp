@@ -104,7 +104,6 @@ template <class Session>
 void asio_accept(AsioAcceptor& acceptor, AsioEcho& server) {
     acceptor.async_accept([&](const asio::error_code& error, AsioSocket socket) {
         if (error) throw asio::system_error(error);
-        socket.set_option(asio::ip::tcp::no_delay(true));
         std::make_shared<Session>(std::move(socket), server)->start();
         asio_accept<Session>(acceptor, server);
     });

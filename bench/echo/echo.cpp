@@ -155,8 +155,10 @@ private:
     bool may_measure(const std::string& params, size_t descriptors) const {
         if (!report_.options().wants(params)) return false;
         if (descriptors <= descriptors_) return true;
-        std::printf("  %s: n.a. (%zu descriptors are needed, the limit is %zu)\n", params.c_str(),
-                    descriptors, descriptors_);
+        report_.not_available(params, "",
+                              std::to_string(descriptors) +
+                                  " descriptors are needed, the limit is " +
+                                  std::to_string(descriptors_));
         return false;
     }
 

@@ -35,7 +35,6 @@ public:
 private:
     static void accept(evconnlistener*, evutil_socket_t fd, sockaddr*, int, void* context) {
         auto& self = *static_cast<LibeventEcho*>(context);
-        set_no_delay(fd);
         bufferevent* const stream = bufferevent_socket_new(self.base_, fd, BEV_OPT_CLOSE_ON_FREE);
         if (stream == nullptr) fail("bufferevent_socket_new");
         must(bufferevent_set_max_single_read(stream, read_size), "max_single_read");

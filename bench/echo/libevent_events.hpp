@@ -42,7 +42,6 @@ private:
 
     static void accept(evconnlistener*, evutil_socket_t fd, sockaddr*, int, void* context) {
         auto& self = *static_cast<LibeventEventsEcho*>(context);
-        set_no_delay(fd);
         auto* const client = new Client{&self};
         must(event_assign(&client->readable, self.base_, fd, EV_READ | EV_PERSIST, echo, client),
              "event_assign");

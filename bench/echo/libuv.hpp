@@ -45,7 +45,6 @@ inline void uv_accept_client(uv_stream_t* from, int status) {
     client->data = &self;
     auto* const stream = reinterpret_cast<uv_stream_t*>(client);
     uv_must(uv_accept(from, stream), "uv_accept");
-    uv_must(uv_tcp_nodelay(client, 1), "uv_tcp_nodelay");
     uv_must(uv_read_start(stream, self.allocate, self.read), "uv_read_start");
 }
 

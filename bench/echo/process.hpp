@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -79,11 +80,15 @@ inline sockaddr_in loopback(uint16_t port) {
     return at;
 }
 
+/// Those who are accepted inherit TCP_NODELAY on Linux (the kernel copies the listening socket), so
+/// no contender has to set it for each.
 inline Port open_port() {
     const int fd = must(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), "socket");
     sockaddr_in at = loopback(0);
     socklen_t length = sizeof at;
     auto* const address = reinterpret_cast<sockaddr*>(&at);
+    const int on = 1;
+    must(::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "setsockopt");
     must(::bind(fd, address, length), "bind");
     must(::listen(fd, 4096), "listen");
     must(::getsockname(fd, address, &length), "getsockname");

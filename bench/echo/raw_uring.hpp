@@ -144,7 +144,6 @@ private:
 
     void accepted(int fd) {
         if (fd < 0) stop(fd, "accept");
-        set_no_delay(fd);
         const auto number = static_cast<size_t>(fd);
         if (held_.size() <= number) held_.resize(2 * number);
         receive_more(fd, IORING_RECVSEND_POLL_FIRST);

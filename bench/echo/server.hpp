@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
 // What the echo servers that call the system themselves have in common: one way to accept, to
-// receive and to send. All contenders set TCP_NODELAY on what they accept, because rondo's
-// connections do so unless asked otherwise, and no other option of a socket.
+// receive and to send. No contender sets an option of a socket: TCP_NODELAY is inherited.
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,19 +36,10 @@ private:
     char* bytes_;
 };
 
-inline void set_no_delay(int fd) {
-    const int on = 1;
-    must(::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), "setsockopt");
-}
-
 /// The next client that waits; -1: none does.
 inline int accept_client(int listener) {
     const int fd = ::accept4(listener, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) {
-        set_no_delay(fd);
-    } else if (errno != EAGAIN) {
-        fail("accept4");
-    }
+    if (fd < 0 && errno != EAGAIN) fail("accept4");
     return fd;
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
-// The echo servers by name. All serve on a listening socket, set TCP_NODELAY on what they accept,
-// send back at once what they read, and queue what the kernel doesn't take; where the size of a
-// read can be chosen, it is 256 KiB. What each does in its own way is told in its header.
+// The echo servers by name. All serve on a listening socket, send back at once what they read, and
+// queue what the kernel doesn't take; where the size of a read can be chosen, it is 256 KiB. What
+// each does in its own way is told in its header.
 
 #include <cstdio>
 #include <cstring>
@@ -87,10 +87,12 @@ inline void tell_missing([[maybe_unused]] Report& report) {
 }
 
 /// And whether io_uring is.
-inline void tell_missing_ring([[maybe_unused]] Report& report) {
+inline void tell_missing_ring(Report& report) {
 #if RONDO_BENCH_HAS_LIBURING
     const int refusal = RawUringEcho::refusal();
-    if (refusal != 0) std::printf("  raw-uring: n.a. (io_uring: %s)\n", std::strerror(refusal));
+    if (refusal != 0) {
+        report.not_available("", "raw-uring", std::string("io_uring: ") + std::strerror(refusal));
+    }
 #else
     report.missing("raw-uring", "liburing-dev");
 #endif

@@ -176,7 +176,8 @@ int main(int argc, char** argv) {
     const size_t count = 10000;
     weigh_timers(report, count);
     if (limit < count + 100) {
-        std::printf("  %zu descriptors: n.a. (at most %zu may be open)\n", count, limit);
+        report.not_available(std::to_string(count) + " descriptors", "",
+                             "at most " + std::to_string(limit) + " may be open");
     } else {
         weigh_descriptors(report, count);
         time_turns(report, count);

@@ -167,8 +167,9 @@ int compare(const bench::Options& options, int most) {
         const auto long_run = uint64_t{shape.pipes > 1000 ? 15000U : 30000U};
         const auto passes = options.size<uint64_t>(long_run, long_run, 1000);
         if (shape.pipes > most) {
-            std::printf("  %d/%d: n.a. (the limit of descriptors allows %d pipes)\n", shape.pipes,
-                        shape.active, most);
+            report.not_available(
+                std::to_string(shape.pipes) + "/" + std::to_string(shape.active), "",
+                "the limit of descriptors allows " + std::to_string(most) + " pipes");
             continue;
         }
         for (const Kind& kind : kinds) measure(report, shape, kind, passes);

@@ -120,7 +120,7 @@ int main(int argc, char** argv) {
     tell_missing(report);
     const bench::Processors processors;
     if (!processors.two()) {
-        std::printf("  n.a. (one processor: the loop and those who post need one each)\n");
+        report.not_available("", "", "one processor: the loop and those who post need one each");
         return report.finish();
     }
     processors.pin(0);

@@ -105,7 +105,7 @@ inline void compare_groups(Report& report, size_t threads, const Processors& pro
     const std::string params = std::to_string(threads) + (threads == 1 ? " thread" : " threads");
     if (threads > 1 && !processors.two()) {
         if (report.options().wants(params)) {
-            std::printf("  %s: n.a. (needs a processor each)\n", params.c_str());
+            report.not_available(params, "", "needs a processor each");
         }
         return;
     }

@@ -40,7 +40,8 @@ void scale_descriptors(bench::Report& report, size_t limit) {
         {10, 100, 1000, 10000, most_watched}, {10, 1000, most_watched}, {10, 1000});
     for (const size_t count : counts) {
         if (count + spare > limit) {
-            std::printf("  %zu descriptors: n.a. (at most %zu may be open)\n", count, limit);
+            report.not_available(std::to_string(count) + " descriptors", "",
+                                 "at most " + std::to_string(limit) + " may be open");
             continue;
         }
         compare_descriptors(report, count, active);
@@ -65,7 +66,7 @@ void scale_timers(bench::Report& report) {
         if (!options.wants(params)) continue;
         const bool many = count > 1'000'000;
         if (many && available_memory() < 3e9) {
-            std::printf("  %s: n.a. (needs 3 GB of memory)\n", params.c_str());
+            report.not_available(params, "", "needs 3 GB of memory");
             continue;
         }
         // Fifteen rounds of so many would take minutes. Nothing comes after them.
