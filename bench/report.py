@@ -1,10 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
-"""Turns the records of a run (merge.py) into a page, or into the picture of the README.
+"""Turns the records of a run (merge.py) into a page.
 
 usage: report.py RESULTS OUT.html
-       report.py RESULTS --picture OUT.svg
-       report.py RESULTS --check OUT.svg     fails if the picture would be another
 
 The page needs nothing but itself: no scripts, nothing from the network, for the screen and for paper.
 """
@@ -61,18 +59,6 @@ program, where the compiler can inline them. With --rival run.sh builds a rival 
 with the flags of all others.
 """]
 
-# label, benchmark, what its parameters look like
-PICTURE = [
-    ("pipes, 100 of 1000", "pipes", r"1000/100 plain"),
-    ("with an idle timer", "pipes", r"1000/100 idle timer"),
-    ("writing on and off", "pipes", r"1000/100 toggle"),
-    ("10 000 timers: fire", "timers", r"10000 fire"),
-    ("set later", "timers", r"10000 rearm later"),
-    ("cancel", "timers", r"10000 cancel"),
-    ("post, 1 thread", "post", r"1 producer"),
-    ("post, 2 threads", "post", r"2 producers"),
-    ("echo, 64 x 64 B", "echo", r"64 x 64 B, pipeline 1"),
-]
 MAIN = "rondo-epoll"
 
 
@@ -331,54 +317,11 @@ def page(results):
     return "".join([*parts, "</body></html>\n"])
 
 
-def relative(group):
-    """Of each family of contenders its fastest form, relative to rondo-epoll."""
-    ours = [record["ratio"] for record in group if record["contender"] == MAIN]
-    if len(ours) != 1 or not ours[0]:
-        raise ValueError(f"{MAIN} has no ratio")
-    best = {"rondo": 1.0}
-    for record in group:
-        name = svg.family(record["contender"])
-        if name != "rondo" and name in svg.STYLES and record["ratio"]:
-            best[name] = min(best.get(name, float("inf")), record["ratio"] / ours[0])
-    return best
-
-
-def picture(results):
-    """ValueError if a row of it isn't in the results."""
-    run, groups = results["run"], groups_of(results["records"])
-    rows = []
-    for label, bench, params in PICTURE:
-        found = [group for key, group in groups.items()
-                 if key[0] == bench and re.fullmatch(params, key[1]) and key[2] == "time"]
-        if len(found) != 1:
-            raise ValueError(f"{len(found)} results of {bench}: {params}")
-        rows.append((label, relative(found[0])))
-    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items()
-                         if name in svg.STYLES)
-    length = "" if run["length"] == "full" else f", a {run['length']} run"
-    notes = ["Medians; of each library its fastest form. raw: a hand-written epoll loop.", versions,
-             f"{run['cpu']}, {run['kernel']}, {run['date'].split(' ')[0]}{length}"]
-    return svg.picture(rows, "Time per operation, rondo = 1 (less is better)", notes)
-
-
 def main(words):
-    if len(words) == 2:
-        words = [words[0], "--page", words[1]]
-    if len(words) != 3 or words[1] not in ("--page", "--picture", "--check"):
+    if len(words) != 2:
         sys.exit(__doc__)
     results = json.loads(pathlib.Path(words[0]).read_text(encoding="utf-8"))
-    out = pathlib.Path(words[2])
-    try:
-        made = page(results) if words[1] == "--page" else picture(results)
-    except ValueError as error:
-        print(f"report.py: {error}")
-        return 1
-    if words[1] != "--check":
-        out.write_text(made, encoding="utf-8")
-    elif not out.exists() or out.read_text(encoding="utf-8") != made:
-        print(f"report.py: {out} isn't the picture of {words[0]}")
-        return 1
+    pathlib.Path(words[1]).write_text(page(results), encoding="utf-8")
     return 0
 
 

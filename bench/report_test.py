@@ -21,7 +21,7 @@ import merge
 import records as written
 import report
 import svg
-from svg_test import SVG, Drawings, inside, middle_of  # unittest finds Drawings here
+from svg_test import SVG, Drawings, inside  # unittest finds Drawings here
 
 VOID = {"meta", "br", "hr", "img", "link"}
 
@@ -57,18 +57,6 @@ def results(records, **more):
            "linked": {"libev": "shared"}, "date": "2026-01-02 03:04 UTC",
            "commit": "abc", "length": "full", "command": "bench/run.sh", "benchmarks": []}
     return {"run": run | more, "records": records}
-
-
-def for_the_picture(**changed):
-    """Every row that the picture needs; `changed` are ratios of contenders."""
-    ratios = {"raw": 0.8, "rondo-epoll": 2.0, "libev": 3.0, "libuv": 8.0, "libuv-try": 6.0} | changed
-    rows = []
-    for bench, params in [("pipes", "1000/100 plain"), ("pipes", "1000/100 idle timer"),
-                          ("pipes", "1000/100 toggle"), ("timers", "10000 fire"),
-                          ("timers", "10000 rearm later"), ("timers", "10000 cancel"), ("post", "1 producer"),
-                          ("post", "2 producers"), ("echo", "64 x 64 B, pipeline 1")]:
-        rows += [timed(name, ratio, params, bench=bench) for name, ratio in ratios.items()]
-    return results(rows)
 
 
 def quietly(function, *arguments):
@@ -643,73 +631,6 @@ class Pages(unittest.TestCase):
         titles = re.findall(r"<title>(\w+, ratio.*?)</title>", report.page(results(records)))
         self.assertEqual(titles, ["time, ratio to the baseline (less is better)",
                                   "rate, ratio to the baseline (more is better)"])
-
-
-class Picture(unittest.TestCase):
-    def test_relative_to_rondo(self):
-        group = [timed("raw", 0.8), timed("raw-edge", 0.9), timed("rondo-epoll", 2.0), timed("rondo-x", 1.0),
-                 timed("libuv", 8.0), timed("libuv-try", 6.0), timed("redis-server", 1.0)]
-        self.assertEqual(report.relative(group), {"raw": 0.4, "rondo": 1.0, "libuv": 3.0})
-
-    def test_all_rows_and_contenders(self):
-        drawing = report.picture(for_the_picture())
-        root = inside(self, drawing)
-        words = [text.text for text in root.iter(SVG + "text")]
-        self.assertEqual(len(report.PICTURE), 9)
-        for label, _, _ in report.PICTURE:
-            self.assertEqual(words.count(label), 1)
-        for name in ("raw", "rondo", "libev", "libuv"):
-            self.assertEqual(words.count(name), 1)
-        self.assertNotIn("asio", words)
-        self.assertEqual((root.get("width"), root.get("height")), ("700", "420"))
-        labels = [float(text.get("y")) for text in root.iter(SVG + "text")
-                  if text.text in [row[0] for row in report.PICTURE]]
-        self.assertEqual(labels, sorted(labels))
-        marks = [middle_of(mark) for mark in root.iter(SVG + "polygon")][3:]  # without the legend's
-        self.assertEqual(len(marks), 3 * len(labels))
-        axis = svg.Axis([0.4, 1.5, 3.0], 176, 684)
-        for number, (x, y) in enumerate(marks):
-            self.assertAlmostEqual(x, axis.place((1.0, 1.5, 3.0)[number % 3]), delta=0.2)
-            self.assertAlmostEqual(y, labels[number // 3] - 4, delta=14)
-        self.assertTrue(all(one[1] + 3 < other[1] for one, other in zip(marks, marks[1:])))
-        self.assertTrue(any("libev 4.33" in word for word in words))
-        self.assertTrue(any("2026-01-02" in word and "run" not in word for word in words))
-
-    def test_a_row_that_lacks_is_refused(self):
-        whole = for_the_picture()
-        for number in range(len(report.PICTURE)):
-            lacking = dict(whole, records=whole["records"][:number * 5] + whole["records"][number * 5 + 5:])
-            with self.assertRaisesRegex(ValueError, re.escape(report.PICTURE[number][2])):
-                report.picture(lacking)
-        without = [record for record in whole["records"] if record["contender"] != "rondo-epoll"]
-        with self.assertRaisesRegex(ValueError, "rondo-epoll"):
-            report.picture(dict(whole, records=without))
-
-    def test_a_short_run_says_so(self):
-        short = for_the_picture()
-        short["run"]["length"] = "quick"
-        self.assertIn("a quick run", report.picture(short))
-
-    def test_same_bytes_and_check(self):
-        self.assertEqual(report.picture(for_the_picture()), report.picture(for_the_picture()))
-        with tempfile.TemporaryDirectory() as folder:
-            file, out = pathlib.Path(folder, "results.json"), pathlib.Path(folder, "out.svg")
-            file.write_text(json.dumps(for_the_picture()), encoding="utf-8")
-            self.assertEqual(quietly(report.main, [str(file), "--check", str(out)]), 1, "there is none")
-            self.assertEqual(quietly(report.main, [str(file), "--picture", str(out)]), 0)
-            self.assertEqual(quietly(report.main, [str(file), "--check", str(out)]), 0)
-            made = out.read_text(encoding="utf-8")
-            file.write_text(json.dumps(for_the_picture(libev=3.3)), encoding="utf-8")
-            self.assertEqual(quietly(report.main, [str(file), "--check", str(out)]), 1)
-            self.assertEqual(out.read_text(encoding="utf-8"), made, "--check changes nothing")
-            file.write_text(json.dumps(results([])), encoding="utf-8")
-            self.assertEqual(quietly(report.main, [str(file), "--picture", str(out)]), 1)
-            for words in ([], [str(file)], [str(file), "--draw", str(out)], [str(file)] * 4):
-                with self.assertRaises(SystemExit):
-                    report.main(words)
-            page = pathlib.Path(folder, "report.html")
-            self.assertEqual(quietly(report.main, [str(file), str(page)]), 0)
-            self.assertEqual(Page(page.read_text(encoding="utf-8")).wrong, [])
 
 
 if __name__ == "__main__":
