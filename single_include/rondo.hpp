@@ -1505,6 +1505,7 @@ template <class S>
 concept SystemApi = requires(S& s, int number, const char* name, uint16_t port, Family family,
                              std::span<Endpoint> out) {
     { s.thread_token() } noexcept -> std::same_as<uintptr_t>;  // never 0; one per thread
+    { s.single_threaded() } noexcept -> std::same_as<bool>;    // false: there may be others
     { s.open_signals() } -> std::same_as<Result<int>>;
     { s.add_signal(number) } -> std::same_as<Result<void>>;
     { s.remove_signal(number) } noexcept;
@@ -3509,9 +3510,17 @@ inline Result<void> pin_thread(int cpu) noexcept {
 // the thread's block it is one instruction; pthread_self(3) is a call.
 //
 // It refuses to be a thread's name: a number is used again after its thread has ended.
+//
+// Beside it, whether there is any other thread to tell this one from.
 
 #include <pthread.h>
 #include <stdint.h>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define RONDO_DETAIL_HAS_SINGLE_THREADED 1
+#else
+#define RONDO_DETAIL_HAS_SINGLE_THREADED 0
+#endif
 
 #include <bit>
 
@@ -3534,6 +3543,16 @@ inline uintptr_t thread_token() noexcept {
     return reinterpret_cast<uintptr_t>(__builtin_thread_pointer());
 #else
     return std::bit_cast<uintptr_t>(pthread_self());
+#endif
+}
+
+/// True if no other thread exists; only this one could make one. False where it isn't known: glibc
+/// tells from 2.32 on.
+inline bool single_threaded() noexcept {
+#if RONDO_DETAIL_HAS_SINGLE_THREADED
+    return __libc_single_threaded != 0;
+#else
+    return false;
 #endif
 }
 
@@ -3699,6 +3718,11 @@ public:
     /// Never 0, and different for each two threads alive.
     /// Cost: one instruction where the compiler knows the thread pointer.
     static uintptr_t thread_token() noexcept { return detail::thread_token(); }
+
+    /// True if no other thread exists, and none can while this one waits. False if there may be, or
+    /// where the system doesn't tell.
+    /// Cost: one load.
+    static bool single_threaded() noexcept { return detail::single_threaded(); }
 
     /// The addresses of a name by getaddrinfo, in its order, as many as `out` has room for. Family
     /// none asks for both. Each gets `port`.
@@ -3985,7 +4009,7 @@ private:
         return epoll_wait(set_.get(), events(out), static_cast<int>(out.size()), timeout);
     }
 
-    int wait_until(std::span<Event> out, Instant deadline) noexcept {
+    [[gnu::noinline]] int wait_until(std::span<Event> out, Instant deadline) noexcept {
         const Duration left = deadline - now();
         if (left <= Duration()) return wait_milliseconds(out, 0);
 #ifdef SYS_epoll_pwait2
@@ -5606,25 +5630,24 @@ private:
 #include <new>
 #include <utility>
 
-// Sleeping (tests/model/wake.pml tries all orders). The head is empty, asleep, closed, or a node.
-//   Consumer  S1  prepare_sleep(): compare-and-swap empty -> asleep; if that fails there is work.
+// Sleeping (tests/model/wake.pml tries all orders). Each side writes its own word first and looks
+// at the other's then. All of that is sequentially consistent, so one of the two sees the other.
+//   Consumer  S1  prepare_sleep(): writes "asleep" and looks at the head. If that isn't empty there
+//                 is work, and no sleep.
 //             S2  the loop looks again at its stop flag and at has_foreground(), and calls awake()
 //                 if either says so.
 //             S3  the loop blocks in the kernel.
-//             S4  awake(): compare-and-swap asleep -> empty; if that fails somebody has taken the
-//                 tag.
-//   Producer  P1  post(): compare-and-swap head -> node. Who replaces "asleep" by its node
-//             P2  calls wake, alone, and then counts it as finished.
-//   Anybody   Q1  changes what the loop looks at in S2.
-//             Q2  poke(): rewrites the head, "asleep" as empty, any other value as itself. Who
-//                 replaces "asleep" goes on with P2.
-// So a sleep is woken at most once, and a loop that doesn't sleep never. All of S1, P1 and Q2 are
-// read-modify-writes of one word and therefore have one order: a Q2 before S1 hands its Q1 over to
-// S2 (release, acquire), a Q2 or P1 after S1 finds "asleep" or the value of another one that did.
+//             S4  awake(): writes "awake". A plain store: who has taken the tag just before ends a
+//                 sleep that is over, and the next wait returns at once.
+//   Producer  P1  post(): compare-and-swap head -> node. Who finds the head empty goes on with P2;
+//                 the others stand behind one who does.
+//   Anybody   Q1  writes what the loop looks at in S2, and goes on with P2.
+//             P2  poke(): looks for the tag "asleep". Who exchanges it for "awake" calls wake.
+// So a tag is answered by one wake at most, and a loop that is awake by none. Of the loop's steps
+// only S1 costs more than a load or a store, and S1 not where no other thread exists.
 //
-// Closing. A producer that has taken the tag is about to call wake on a poller that is about to
-// die. So the consumer counts the tags that it found taken, and close() waits until as many wakes
-// finished.
+// Closing. Who is about to take the tag counts itself in first, and out when wake has returned.
+// close() writes "awake", for good, and waits until nobody is in: who comes later finds no tag.
 
 namespace rondo::inline RONDO_ABI {
 
@@ -5662,15 +5685,15 @@ public:
     template <class F>
     bool post_shared(F&& f);
 
-    /// Ends the current sleep, or does nothing if the loop is awake. What the caller wrote before
-    /// is seen by the loop before it sleeps again. True: woke it.
+    /// Ends the current sleep, or does nothing if the loop is awake. What the caller wrote before,
+    /// sequentially consistent, is seen by the loop before it sleeps again. True: woke it.
     /// Threads: any, as long as the loop exists.
     bool poke() noexcept;
 
     /// True while a producer exists that keeps the loop alive.
     bool has_foreground() const noexcept {
-        // acquire: whoever sees the last one gone sees what it has posted.
-        return foreground_.load(std::memory_order_acquire) != 0;
+        // Also acquire: whoever sees the last one gone sees what it has posted.
+        return foreground_.load(std::memory_order_seq_cst) != 0;
     }
 
     // The rest is the consumer's: one thread, the loop's.
@@ -5698,11 +5721,12 @@ public:
                head_.load(std::memory_order_relaxed) > closed;
     }
 
-    /// S1. False: there is work, don't sleep.
-    bool prepare_sleep() noexcept;
+    /// S1. False: there is work, don't sleep. `alone`: no other thread exists, nor can one before
+    /// awake(), so there is nobody to be ordered against.
+    [[gnu::always_inline]] bool prepare_sleep(bool alone = false) noexcept;
 
     /// S4. Does nothing if the consumer isn't asleep.
-    void awake() noexcept;
+    [[gnu::always_inline]] void awake() noexcept;
 
     /// In the child after fork, before close(): forgets the threads that don't exist there.
     void abandon() noexcept {
@@ -5718,8 +5742,7 @@ public:
 private:
     // Values of the head that are not a node.
     static constexpr uintptr_t empty = 0;
-    static constexpr uintptr_t asleep = 1;
-    static constexpr uintptr_t closed = 2;
+    static constexpr uintptr_t closed = 1;
 
     PostQueue(Wake wake, void* context) noexcept : wake_(wake), context_(context) {}
     ~PostQueue() = default;
@@ -5729,7 +5752,7 @@ private:
     }
 
     bool push(TaskNode* node) noexcept;
-    void finish_wake() noexcept;
+    bool wake_sleeper() noexcept;
     void append_posted(uintptr_t head) noexcept;
 
     // Puts a node back into its cache at the end of a scope, unless it has been queued.
@@ -5751,26 +5774,25 @@ private:
 
     void enter_foreground() noexcept { foreground_.fetch_add(1, std::memory_order_relaxed); }
     void leave_foreground() noexcept {
-        if (foreground_.fetch_sub(1, std::memory_order_release) == 1) poke();
+        if (foreground_.fetch_sub(1, std::memory_order_seq_cst) == 1) poke();
     }
 
     // Four cache lines: what every post writes; what is written now and then; the pool; the
     // consumer's.
     alignas(64) std::atomic<uintptr_t> head_{empty};
+    std::atomic<bool> asleep_{false};
 
     alignas(64) const Wake wake_;
     void* const context_;
     std::atomic<size_t> references_{1};
     std::atomic<size_t> foreground_{0};
-    std::atomic<size_t> wakes_finished_{0};
+    std::atomic<size_t> wakers_{0};
 
     alignas(64) TaskPool<M> pool_;
 
     alignas(64) TaskList batch_;
     TaskList deferred_;
     TaskCache<M> cache_;
-    size_t tags_taken_ = 0;
-    bool sleeping_ = false;
     bool closing_ = false;
     bool abandoned_ = false;
 };
@@ -5891,9 +5913,8 @@ bool PostQueue<M>::defer(F&& f) {
     return true;
 }
 
-// P1. release: the node's contents go to the consumer's exchange. The consumer reads the newest
-// push, and every push continues the release sequence of the older ones, so all of them are
-// visible.
+// P1. Also release: the node's contents go to the consumer's exchange. It reads the newest push,
+// and every push continues the release sequence of the older ones, so all of them are visible.
 template <Memory M>
 bool PostQueue<M>::push(TaskNode* node) noexcept {
     uintptr_t head = head_.load(std::memory_order_relaxed);
@@ -5901,28 +5922,26 @@ bool PostQueue<M>::push(TaskNode* node) noexcept {
         if (head == closed) return false;
         node->next = as_node(head);
     } while (!head_.compare_exchange_weak(head, reinterpret_cast<uintptr_t>(node),
-                                          std::memory_order_release, std::memory_order_relaxed));
-    if (head == asleep) finish_wake();
+                                          std::memory_order_seq_cst, std::memory_order_relaxed));
+    if (head == empty) poke();
     return true;
 }
 
-// Q2. Always a write, even of the same value, so that S1 has something to synchronise with.
+// P2.
 template <Memory M>
 bool PostQueue<M>::poke() noexcept {
-    uintptr_t head = head_.load(std::memory_order_relaxed);
-    while (!head_.compare_exchange_weak(head, head == asleep ? empty : head,
-                                        std::memory_order_release, std::memory_order_relaxed)) {
-    }
-    if (head != asleep) return false;
-    finish_wake();
-    return true;
+    return asleep_.load(std::memory_order_seq_cst) && wake_sleeper();
 }
 
-// P2. release: close() must not go on before the call has returned.
+// Either close() sees this one in, or this one sees the "awake" of close().
 template <Memory M>
-void PostQueue<M>::finish_wake() noexcept {
-    wake_(context_);
-    wakes_finished_.fetch_add(1, std::memory_order_release);
+bool PostQueue<M>::wake_sleeper() noexcept {
+    wakers_.fetch_add(1, std::memory_order_seq_cst);
+    const bool slept = asleep_.exchange(false, std::memory_order_seq_cst);
+    if (slept) wake_(context_);
+    // release: close() must not go on before the call has returned.
+    wakers_.fetch_sub(1, std::memory_order_release);
+    return slept;
 }
 
 template <Memory M>
@@ -5961,37 +5980,32 @@ bool PostQueue<M>::run_one() {
 }
 
 template <Memory M>
-bool PostQueue<M>::prepare_sleep() noexcept {
-    awake();
-    if (!batch_.empty() || !deferred_.empty()) return false;
-    uintptr_t head = empty;
-    // acquire: what was written before a poke() that came earlier is seen in S2.
-    sleeping_ = head_.compare_exchange_strong(head, asleep, std::memory_order_acquire,
-                                              std::memory_order_relaxed);
-    return sleeping_;
+inline bool PostQueue<M>::prepare_sleep(bool alone) noexcept {
+    if (has_work()) return awake(), false;
+    if (alone) {
+        // Only a signal handler can come between, and it sees what its thread has written.
+        asleep_.store(true, std::memory_order_relaxed);
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        return true;
+    }
+    asleep_.store(true, std::memory_order_seq_cst);
+    if (head_.load(std::memory_order_seq_cst) == empty) return true;
+    return awake(), false;
 }
 
 template <Memory M>
-void PostQueue<M>::awake() noexcept {
-    if (!sleeping_) return;
-    sleeping_ = false;
-    uintptr_t head = asleep;
+inline void PostQueue<M>::awake() noexcept {
     // acquire: after a poke(), the loop sees at once what it was poked for.
-    if (!head_.compare_exchange_strong(head, empty, std::memory_order_acquire,
-                                       std::memory_order_acquire)) {
-        ++tags_taken_;
-    }
+    if (asleep_.load(std::memory_order_acquire)) asleep_.store(false, std::memory_order_relaxed);
 }
 
 template <Memory M>
 void PostQueue<M>::close() noexcept {
-    awake();
+    asleep_.store(false, std::memory_order_seq_cst);
     closing_ = true;
     append_posted(head_.exchange(closed, std::memory_order_acquire));
-    // acquire: a wake that was counted has returned. The wait is as long as one call of wake.
-    while (!abandoned_ && wakes_finished_.load(std::memory_order_acquire) != tags_taken_) {
-        spin_pause();
-    }
+    // Also acquire: a wake that was counted has returned. The wait is as long as one call of wake.
+    while (!abandoned_ && wakers_.load(std::memory_order_seq_cst) != 0) spin_pause();
     batch_.append(deferred_);
     while (TaskNode* node = batch_.pop()) {
         node->discard();
@@ -6863,7 +6877,8 @@ private:
         __builtin_prefetch(&record(slot), 1);
     }
 
-    // Two chunks of one group, and two of each power of two after that: by about a half or a third.
+    // Two chunks of one group, and two of each power of two after that: beyond the first steps the
+    // slots grow by a half or a third at a time.
     static constexpr uint32_t first_group_of(uint32_t chunk) noexcept {
         return ((2 + chunk % 2) << chunk / 2) - 2;
     }
@@ -7273,8 +7288,8 @@ struct TurnState {
         stop = 2,     // stop() was called: finish the running handler, keep the rest
     };
 
-    // Relaxed loads suffice in the turn: a stop from another thread is seen by a later handler, and
-    // the sleeping protocol orders it against going to sleep.
+    // Relaxed loads suffice in the turn: a stop from another thread is seen by a later handler. The
+    // look before going to sleep is sequentially consistent, as note() is (core/post_queue.hpp).
     std::atomic<uint32_t> attention{0};
     Running running;
     Unheard* unheard = nullptr;
@@ -7283,8 +7298,8 @@ struct TurnState {
     bool sleeping = false;  // prepare() has been called: a foreign loop is waiting
 
     bool unusual() const noexcept { return attention.load(std::memory_order_relaxed) != 0; }
-    bool stopped() const noexcept {
-        return (attention.load(std::memory_order_relaxed) & stop) != 0;
+    bool stopped(std::memory_order order = std::memory_order_relaxed) const noexcept {
+        return (attention.load(order) & stop) != 0;
     }
     void note(Attention what) noexcept { attention.fetch_or(what, std::memory_order_seq_cst); }
     void forget(Attention what) noexcept {
@@ -7517,17 +7532,14 @@ public:
         closures_.destroy(static_cast<IoHandler*>(const_cast<void*>(closure)));
     }
 
-    /// Room for the next batch; it doubles after a batch that was full (P8). Empty only if memory
-    /// was out from the beginning.
-    std::span<Event> room() noexcept {
-        if (end_ == events_.end() && events_.size() < batch_max) [[unlikely]] {
-            next_ = end_ = nullptr;
-            static_cast<void>(events_.resize(events_.empty() ? batch_min : events_.size() * 2));
-        }
-        return {events_.data(), events_.size()};
-    }
+    /// Makes the room for the first batch. False if memory is out.
+    bool make_room() noexcept { return events_.resize(batch_min); }
+    /// Room for the next batch; it doubles after a batch that was full (P8).
+    std::span<Event> room() noexcept { return {events_.data(), events_.size()}; }
     /// The wait has filled `count` events.
     void arrived(size_t count) noexcept {
+        if (count == events_.size()) [[unlikely]]
+            more_room();
         next_ = events_.data();
         end_ = next_ + count;
         ++batches_;
@@ -7639,6 +7651,10 @@ private:
     bool deliver_with_care(Frame& frame, Slot& slot, int fd, uint8_t bits, size_t& ran);
     void ask_again(int fd, Slot& slot, Interest unheard) noexcept;
     [[gnu::cold]] void forget_unheard(int fd) noexcept;
+    // Without memory batches stay as large as they are.
+    [[gnu::cold]] void more_room() noexcept {
+        if (events_.size() < batch_max) static_cast<void>(events_.resize(events_.size() * 2));
+    }
     [[gnu::cold]] void deliver_failures(Frame& frame, size_t& ran);
     [[gnu::cold]] void stale(const Event& event) noexcept;
     [[gnu::cold]] void rebuild() noexcept;
@@ -8862,7 +8878,8 @@ public:
     /// Watches `fd`, which should be non-blocking: readiness is a hint, and a handler that blocks
     /// holds up everybody. One handler for both directions is called once per turn with all that is
     /// ready.
-    /// Lifetime: the descriptor stays the caller's; remove() it before closing it.
+    /// Lifetime: the descriptor stays the caller's, who ends it with close(), or with remove()
+    /// before closing it.
     /// Threads: loop thread.
     /// Errors: EBADF, EEXIST if it is watched already (or its number was when it was closed without
     /// remove()), ENOMEM, and what the poller says (P2).
@@ -8909,7 +8926,8 @@ public:
     }
 
     /// Ends the registration of `fd`, if there is one, and closes it. On epoll that is one system
-    /// call instead of two.
+    /// call instead of two. Where a duplicate of it lives on, say in a forked child, the kernel
+    /// goes on reporting it; the first such event costs a rebuild (see rebuilds()).
     /// Threads: loop thread.
     void close(int fd) noexcept {
         if (!refuse()) descriptors_.remove_before_close(fd);
@@ -9147,9 +9165,9 @@ private:
     class Entry;
 
     size_t turn(Phases phases, Instant limit);
-    void wait(Instant limit, bool with_timers);
-    bool ask_first();
-    void ask(Instant deadline);
+    [[gnu::always_inline]] void wait(Instant limit, bool with_timers);
+    [[gnu::noinline]] bool ask_first();
+    [[gnu::always_inline]] void ask(Instant deadline);
     size_t run_tasks();
     bool rest_left(Phases phases) const noexcept;
     bool alive() const noexcept { return state_.alive != 0 || busy(); }
@@ -9212,7 +9230,7 @@ template <Poller P, LoopObserver Observer, Memory M>
 EventLoop<P, Observer, M>::EventLoop(P poller) : poller_(std::move(poller)) {
     const auto wake = [](void* context) noexcept { static_cast<P*>(context)->wake(); };
     queue_ = detail::PostQueue<M>::create(wake, &poller_);
-    if (queue_ == nullptr || descriptors_.room().empty()) {
+    if (queue_ == nullptr || !descriptors_.make_room()) {
         if (queue_ != nullptr) queue_->close();
         detail::raise(Error(ENOMEM, "EventLoop"));
     }
@@ -9332,8 +9350,8 @@ size_t EventLoop<P, Observer, M>::turn(Phases phases, Instant limit) {
     if (with_io && !state_.stopped()) ran += descriptors_.dispatch();
     if (signals_.has_rest() && with_io && !state_.stopped()) ran += signals_.run();
     // Where tasks were left, the timers of that turn have had their phase.
-    if (rondo::any(phases, Phases::timers) && !state_.stopped() &&
-        (timers_.has_rest() || (!timers_.idle() && !queue_->has_rest()))) {
+    if ((timers_.has_rest() || (!timers_.idle() && !queue_->has_rest())) &&
+        rondo::any(phases, Phases::timers) && !state_.stopped()) {
         ran += timers_.run([this] { return poller_.now(); });
     }
     if (rondo::any(phases, Phases::tasks) && queue_->has_work() && !state_.stopped()) {
@@ -9347,16 +9365,15 @@ size_t EventLoop<P, Observer, M>::turn(Phases phases, Instant limit) {
 // Blocks only if nothing at all is left to do, and something could end the wait. S1 to S4 are the
 // steps of the sleeping protocol, described in core/post_queue.hpp.
 template <Poller P, LoopObserver Observer, Memory M>
-void EventLoop<P, Observer, M>::wait(Instant limit, bool with_timers) {
+inline void EventLoop<P, Observer, M>::wait(Instant limit, bool with_timers) {
     Instant deadline = Instant::min();
-    if (limit != Instant::min() && !state_.stopped() && !descriptors_.has_failures() &&
-        !timers_.has_rest()) {
-        const bool finite = limit != Instant::max() || (with_timers && !timers_.idle());
+    if (limit != Instant::min() && !descriptors_.has_failures() && !timers_.has_rest()) {
+        const bool timed = with_timers && !timers_.idle();
+        const bool finite = timed || limit != Instant::max();
         if (finite && had_work_ && !queue_->has_work() && !ask_first()) return;
-        if (queue_->prepare_sleep() &&       // S1
-            !state_.stopped() && alive()) {  // S2
+        if (queue_->prepare_sleep(poller_.system().single_threaded()) &&  // S1
+            !state_.stopped(std::memory_order_seq_cst) && alive()) {      // S2
             // Only now: the exact answer pays for what later moves and cancellations have left.
-            const bool timed = with_timers && !timers_.idle();
             deadline = timed ? earlier(limit, timers_.earliest()) : limit;
         }
     }
@@ -9380,7 +9397,7 @@ bool EventLoop<P, Observer, M>::ask_first() {
 }
 
 template <Poller P, LoopObserver Observer, Memory M>
-void EventLoop<P, Observer, M>::ask(Instant deadline) {
+inline void EventLoop<P, Observer, M>::ask(Instant deadline) {
     observer_.will_wait(deadline);
     const Result<size_t> arrived = poller_.wait(descriptors_.room(), deadline);
     RONDO_ASSERT(arrived, "the poller's wait failed: its descriptor was closed by somebody else");
@@ -9496,9 +9513,10 @@ Instant EventLoop<P, Observer, M>::prepare() {
     if (!prepared_) hooks_.run(detail::HookTime::before_sleep);
     prepared_ = true;
     if (!rest_left(Phases::all)) descriptors_.flush();
-    const bool ready = state_.stopped() || rest_left(Phases::all) || !queue_->prepare_sleep();
+    const bool ready = state_.stopped() || rest_left(Phases::all) ||
+                       !queue_->prepare_sleep(poller_.system().single_threaded());
     state_.sleeping = !ready;
-    if (!ready && state_.stopped()) return Instant::min();
+    if (!ready && state_.stopped(std::memory_order_seq_cst)) return Instant::min();
     return ready ? Instant::min() : timers_.earliest();
 }
 

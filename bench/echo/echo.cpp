@@ -193,11 +193,11 @@ int main(int argc, char** argv) {
     bench::tell_missing_ring(report);
     Echo echo(report, servers, descriptors);
     echo.measure_memory(options.size(8000U, 2000U, 200U));
-    for (const size_t connections : {few, options.size<size_t>(1000, 1000, 200)}) {
+    for (const size_t connections : {few, options.size<size_t>(1000, 200, 200)}) {
         for (const size_t size : {64U, 4096U}) {
             for (const size_t pipeline : {1U, 16U}) {
                 const uint64_t messages = pipeline == 1 ? 16'000 : size == 64 ? 128'000 : 48'000;
-                echo.measure({connections, size, pipeline}, messages / options.size(1U, 4U, 40U));
+                echo.measure({connections, size, pipeline}, messages / options.size(1U, 8U, 40U));
             }
         }
     }

@@ -165,7 +165,7 @@ int compare(const bench::Options& options, int most) {
         {{100, 1}, {1000, 100}}, {{100, 1}, {300, 100}});
     for (const Shape& shape : shapes) {
         const auto long_run = uint64_t{shape.pipes > 1000 ? 15000U : 30000U};
-        const auto passes = options.size<uint64_t>(long_run, long_run, 1000);
+        const auto passes = options.size<uint64_t>(long_run, 5000, 1000);
         if (shape.pipes > most) {
             report.not_available(
                 std::to_string(shape.pipes) + "/" + std::to_string(shape.active), "",

@@ -173,7 +173,12 @@ TEST_CASE_METHOD(Fixture, "a consumer with work doesn't fall asleep") {
         REQUIRE(queue->prepare_sleep());
         CHECK(queue->post_shared(note(1)));
     }
+    SECTION("deferred while it slept") {
+        REQUIRE(queue->prepare_sleep());
+        CHECK(queue->defer(note(1)));
+    }
     CHECK_FALSE(queue->prepare_sleep());
+    CHECK_FALSE(queue->poke());
     CHECK(run_queued(*queue) == 1);
     CHECK(queue->prepare_sleep());
 }

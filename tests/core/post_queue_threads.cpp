@@ -49,12 +49,9 @@ struct TaskLoop {
     TaskLoop() { REQUIRE(queue != nullptr); }
     ~TaskLoop() { queue->close(); }
 
-    bool done() const {
-        return stopped.load(std::memory_order_relaxed) ||
-               (!queue->has_foreground() && !queue->has_work());
-    }
+    bool done() const { return stopped.load() || (!queue->has_foreground() && !queue->has_work()); }
     void stop() {
-        stopped.store(true, std::memory_order_relaxed);
+        stopped.store(true);
         queue->poke();
     }
     void run() {

@@ -393,6 +393,7 @@ TEST_CASE("the generations of a number begin again before a token could be all o
     ManualPoller poller = ManualPoller::open().value();
     detail::TurnState state;
     detail::Descriptors<ManualPoller, Malloc> descriptors(poller, state);
+    REQUIRE(descriptors.make_room());
     const int fd = poller.world().open_scripted();
     poller.world().set_ready(fd, Readiness::readable);
     int called = 0;

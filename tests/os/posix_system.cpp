@@ -4,6 +4,7 @@
 
 #include <fcntl.h>
 
+#include <future>
 #include <thread>
 #include <type_traits>
 
@@ -33,6 +34,14 @@ TEST_CASE("a thread's token is its own and stays the same", "[threads]") {
     }
     CHECK(mine != 0);
     CHECK(PosixSystem::thread_token() == mine);
+}
+
+TEST_CASE("a process with another thread isn't single-threaded", "[threads]") {
+    std::promise<void> end;
+    std::thread other([leave = end.get_future()] { leave.wait(); });
+    CHECK_FALSE(PosixSystem::single_threaded());
+    end.set_value();
+    other.join();
 }
 
 TEST_CASE("a system that is not used opens and touches nothing") {

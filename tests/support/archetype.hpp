@@ -72,6 +72,7 @@ struct ArchetypeSystem {
     ArchetypeSystem(const ArchetypeSystem&) = delete;
 
     uintptr_t thread_token() noexcept { return 1; }
+    bool single_threaded() noexcept { return false; }
     Result<int> open_signals() { return -1; }
     Result<void> add_signal(int) { return {}; }
     void remove_signal(int) noexcept {}

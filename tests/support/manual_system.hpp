@@ -19,6 +19,7 @@ public:
     explicit ManualSystem(ManualWorld& world) : world_(&world) {}
 
     uintptr_t thread_token() noexcept { return static_cast<uintptr_t>(pthread_self()); }
+    bool single_threaded() noexcept { return false; }
 
     Result<int> open_signals() {
         if (world_->find(world_->signal_fd) == nullptr) world_->signal_fd = world_->open_scripted();

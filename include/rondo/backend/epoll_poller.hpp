@@ -202,7 +202,7 @@ private:
         return epoll_wait(set_.get(), events(out), static_cast<int>(out.size()), timeout);
     }
 
-    int wait_until(std::span<Event> out, Instant deadline) noexcept {
+    [[gnu::noinline]] int wait_until(std::span<Event> out, Instant deadline) noexcept {
         const Duration left = deadline - now();
         if (left <= Duration()) return wait_milliseconds(out, 0);
 #ifdef SYS_epoll_pwait2

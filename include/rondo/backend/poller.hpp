@@ -179,6 +179,7 @@ template <class S>
 concept SystemApi = requires(S& s, int number, const char* name, uint16_t port, Family family,
                              std::span<Endpoint> out) {
     { s.thread_token() } noexcept -> std::same_as<uintptr_t>;  // never 0; one per thread
+    { s.single_threaded() } noexcept -> std::same_as<bool>;    // false: there may be others
     { s.open_signals() } -> std::same_as<Result<int>>;
     { s.add_signal(number) } -> std::same_as<Result<void>>;
     { s.remove_signal(number) } noexcept;

@@ -21,25 +21,24 @@
 #include <rondo/core/task_node.hpp>
 #include <rondo/core/task_pool.hpp>
 
-// Sleeping (tests/model/wake.pml tries all orders). The head is empty, asleep, closed, or a node.
-//   Consumer  S1  prepare_sleep(): compare-and-swap empty -> asleep; if that fails there is work.
+// Sleeping (tests/model/wake.pml tries all orders). Each side writes its own word first and looks
+// at the other's then. All of that is sequentially consistent, so one of the two sees the other.
+//   Consumer  S1  prepare_sleep(): writes "asleep" and looks at the head. If that isn't empty there
+//                 is work, and no sleep.
 //             S2  the loop looks again at its stop flag and at has_foreground(), and calls awake()
 //                 if either says so.
 //             S3  the loop blocks in the kernel.
-//             S4  awake(): compare-and-swap asleep -> empty; if that fails somebody has taken the
-//                 tag.
-//   Producer  P1  post(): compare-and-swap head -> node. Who replaces "asleep" by its node
-//             P2  calls wake, alone, and then counts it as finished.
-//   Anybody   Q1  changes what the loop looks at in S2.
-//             Q2  poke(): rewrites the head, "asleep" as empty, any other value as itself. Who
-//                 replaces "asleep" goes on with P2.
-// So a sleep is woken at most once, and a loop that doesn't sleep never. All of S1, P1 and Q2 are
-// read-modify-writes of one word and therefore have one order: a Q2 before S1 hands its Q1 over to
-// S2 (release, acquire), a Q2 or P1 after S1 finds "asleep" or the value of another one that did.
+//             S4  awake(): writes "awake". A plain store: who has taken the tag just before ends a
+//                 sleep that is over, and the next wait returns at once.
+//   Producer  P1  post(): compare-and-swap head -> node. Who finds the head empty goes on with P2;
+//                 the others stand behind one who does.
+//   Anybody   Q1  writes what the loop looks at in S2, and goes on with P2.
+//             P2  poke(): looks for the tag "asleep". Who exchanges it for "awake" calls wake.
+// So a tag is answered by one wake at most, and a loop that is awake by none. Of the loop's steps
+// only S1 costs more than a load or a store, and S1 not where no other thread exists.
 //
-// Closing. A producer that has taken the tag is about to call wake on a poller that is about to
-// die. So the consumer counts the tags that it found taken, and close() waits until as many wakes
-// finished.
+// Closing. Who is about to take the tag counts itself in first, and out when wake has returned.
+// close() writes "awake", for good, and waits until nobody is in: who comes later finds no tag.
 
 namespace rondo::inline RONDO_ABI {
 
@@ -77,15 +76,15 @@ public:
     template <class F>
     bool post_shared(F&& f);
 
-    /// Ends the current sleep, or does nothing if the loop is awake. What the caller wrote before
-    /// is seen by the loop before it sleeps again. True: woke it.
+    /// Ends the current sleep, or does nothing if the loop is awake. What the caller wrote before,
+    /// sequentially consistent, is seen by the loop before it sleeps again. True: woke it.
     /// Threads: any, as long as the loop exists.
     bool poke() noexcept;
 
     /// True while a producer exists that keeps the loop alive.
     bool has_foreground() const noexcept {
-        // acquire: whoever sees the last one gone sees what it has posted.
-        return foreground_.load(std::memory_order_acquire) != 0;
+        // Also acquire: whoever sees the last one gone sees what it has posted.
+        return foreground_.load(std::memory_order_seq_cst) != 0;
     }
 
     // The rest is the consumer's: one thread, the loop's.
@@ -113,11 +112,12 @@ public:
                head_.load(std::memory_order_relaxed) > closed;
     }
 
-    /// S1. False: there is work, don't sleep.
-    bool prepare_sleep() noexcept;
+    /// S1. False: there is work, don't sleep. `alone`: no other thread exists, nor can one before
+    /// awake(), so there is nobody to be ordered against.
+    [[gnu::always_inline]] bool prepare_sleep(bool alone = false) noexcept;
 
     /// S4. Does nothing if the consumer isn't asleep.
-    void awake() noexcept;
+    [[gnu::always_inline]] void awake() noexcept;
 
     /// In the child after fork, before close(): forgets the threads that don't exist there.
     void abandon() noexcept {
@@ -133,8 +133,7 @@ public:
 private:
     // Values of the head that are not a node.
     static constexpr uintptr_t empty = 0;
-    static constexpr uintptr_t asleep = 1;
-    static constexpr uintptr_t closed = 2;
+    static constexpr uintptr_t closed = 1;
 
     PostQueue(Wake wake, void* context) noexcept : wake_(wake), context_(context) {}
     ~PostQueue() = default;
@@ -144,7 +143,7 @@ private:
     }
 
     bool push(TaskNode* node) noexcept;
-    void finish_wake() noexcept;
+    bool wake_sleeper() noexcept;
     void append_posted(uintptr_t head) noexcept;
 
     // Puts a node back into its cache at the end of a scope, unless it has been queued.
@@ -166,26 +165,25 @@ private:
 
     void enter_foreground() noexcept { foreground_.fetch_add(1, std::memory_order_relaxed); }
     void leave_foreground() noexcept {
-        if (foreground_.fetch_sub(1, std::memory_order_release) == 1) poke();
+        if (foreground_.fetch_sub(1, std::memory_order_seq_cst) == 1) poke();
     }
 
     // Four cache lines: what every post writes; what is written now and then; the pool; the
     // consumer's.
     alignas(64) std::atomic<uintptr_t> head_{empty};
+    std::atomic<bool> asleep_{false};
 
     alignas(64) const Wake wake_;
     void* const context_;
     std::atomic<size_t> references_{1};
     std::atomic<size_t> foreground_{0};
-    std::atomic<size_t> wakes_finished_{0};
+    std::atomic<size_t> wakers_{0};
 
     alignas(64) TaskPool<M> pool_;
 
     alignas(64) TaskList batch_;
     TaskList deferred_;
     TaskCache<M> cache_;
-    size_t tags_taken_ = 0;
-    bool sleeping_ = false;
     bool closing_ = false;
     bool abandoned_ = false;
 };
@@ -306,9 +304,8 @@ bool PostQueue<M>::defer(F&& f) {
     return true;
 }
 
-// P1. release: the node's contents go to the consumer's exchange. The consumer reads the newest
-// push, and every push continues the release sequence of the older ones, so all of them are
-// visible.
+// P1. Also release: the node's contents go to the consumer's exchange. It reads the newest push,
+// and every push continues the release sequence of the older ones, so all of them are visible.
 template <Memory M>
 bool PostQueue<M>::push(TaskNode* node) noexcept {
     uintptr_t head = head_.load(std::memory_order_relaxed);
@@ -316,28 +313,26 @@ bool PostQueue<M>::push(TaskNode* node) noexcept {
         if (head == closed) return false;
         node->next = as_node(head);
     } while (!head_.compare_exchange_weak(head, reinterpret_cast<uintptr_t>(node),
-                                          std::memory_order_release, std::memory_order_relaxed));
-    if (head == asleep) finish_wake();
+                                          std::memory_order_seq_cst, std::memory_order_relaxed));
+    if (head == empty) poke();
     return true;
 }
 
-// Q2. Always a write, even of the same value, so that S1 has something to synchronise with.
+// P2.
 template <Memory M>
 bool PostQueue<M>::poke() noexcept {
-    uintptr_t head = head_.load(std::memory_order_relaxed);
-    while (!head_.compare_exchange_weak(head, head == asleep ? empty : head,
-                                        std::memory_order_release, std::memory_order_relaxed)) {
-    }
-    if (head != asleep) return false;
-    finish_wake();
-    return true;
+    return asleep_.load(std::memory_order_seq_cst) && wake_sleeper();
 }
 
-// P2. release: close() must not go on before the call has returned.
+// Either close() sees this one in, or this one sees the "awake" of close().
 template <Memory M>
-void PostQueue<M>::finish_wake() noexcept {
-    wake_(context_);
-    wakes_finished_.fetch_add(1, std::memory_order_release);
+bool PostQueue<M>::wake_sleeper() noexcept {
+    wakers_.fetch_add(1, std::memory_order_seq_cst);
+    const bool slept = asleep_.exchange(false, std::memory_order_seq_cst);
+    if (slept) wake_(context_);
+    // release: close() must not go on before the call has returned.
+    wakers_.fetch_sub(1, std::memory_order_release);
+    return slept;
 }
 
 template <Memory M>
@@ -376,37 +371,32 @@ bool PostQueue<M>::run_one() {
 }
 
 template <Memory M>
-bool PostQueue<M>::prepare_sleep() noexcept {
-    awake();
-    if (!batch_.empty() || !deferred_.empty()) return false;
-    uintptr_t head = empty;
-    // acquire: what was written before a poke() that came earlier is seen in S2.
-    sleeping_ = head_.compare_exchange_strong(head, asleep, std::memory_order_acquire,
-                                              std::memory_order_relaxed);
-    return sleeping_;
+inline bool PostQueue<M>::prepare_sleep(bool alone) noexcept {
+    if (has_work()) return awake(), false;
+    if (alone) {
+        // Only a signal handler can come between, and it sees what its thread has written.
+        asleep_.store(true, std::memory_order_relaxed);
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        return true;
+    }
+    asleep_.store(true, std::memory_order_seq_cst);
+    if (head_.load(std::memory_order_seq_cst) == empty) return true;
+    return awake(), false;
 }
 
 template <Memory M>
-void PostQueue<M>::awake() noexcept {
-    if (!sleeping_) return;
-    sleeping_ = false;
-    uintptr_t head = asleep;
+inline void PostQueue<M>::awake() noexcept {
     // acquire: after a poke(), the loop sees at once what it was poked for.
-    if (!head_.compare_exchange_strong(head, empty, std::memory_order_acquire,
-                                       std::memory_order_acquire)) {
-        ++tags_taken_;
-    }
+    if (asleep_.load(std::memory_order_acquire)) asleep_.store(false, std::memory_order_relaxed);
 }
 
 template <Memory M>
 void PostQueue<M>::close() noexcept {
-    awake();
+    asleep_.store(false, std::memory_order_seq_cst);
     closing_ = true;
     append_posted(head_.exchange(closed, std::memory_order_acquire));
-    // acquire: a wake that was counted has returned. The wait is as long as one call of wake.
-    while (!abandoned_ && wakes_finished_.load(std::memory_order_acquire) != tags_taken_) {
-        spin_pause();
-    }
+    // Also acquire: a wake that was counted has returned. The wait is as long as one call of wake.
+    while (!abandoned_ && wakers_.load(std::memory_order_seq_cst) != 0) spin_pause();
     batch_.append(deferred_);
     while (TaskNode* node = batch_.pop()) {
         node->discard();

@@ -385,7 +385,8 @@ private:
         __builtin_prefetch(&record(slot), 1);
     }
 
-    // Two chunks of one group, and two of each power of two after that: by about a half or a third.
+    // Two chunks of one group, and two of each power of two after that: beyond the first steps the
+    // slots grow by a half or a third at a time.
     static constexpr uint32_t first_group_of(uint32_t chunk) noexcept {
         return ((2 + chunk % 2) << chunk / 2) - 2;
     }

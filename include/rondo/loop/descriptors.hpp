@@ -183,17 +183,14 @@ public:
         closures_.destroy(static_cast<IoHandler*>(const_cast<void*>(closure)));
     }
 
-    /// Room for the next batch; it doubles after a batch that was full (P8). Empty only if memory
-    /// was out from the beginning.
-    std::span<Event> room() noexcept {
-        if (end_ == events_.end() && events_.size() < batch_max) [[unlikely]] {
-            next_ = end_ = nullptr;
-            static_cast<void>(events_.resize(events_.empty() ? batch_min : events_.size() * 2));
-        }
-        return {events_.data(), events_.size()};
-    }
+    /// Makes the room for the first batch. False if memory is out.
+    bool make_room() noexcept { return events_.resize(batch_min); }
+    /// Room for the next batch; it doubles after a batch that was full (P8).
+    std::span<Event> room() noexcept { return {events_.data(), events_.size()}; }
     /// The wait has filled `count` events.
     void arrived(size_t count) noexcept {
+        if (count == events_.size()) [[unlikely]]
+            more_room();
         next_ = events_.data();
         end_ = next_ + count;
         ++batches_;
@@ -305,6 +302,10 @@ private:
     bool deliver_with_care(Frame& frame, Slot& slot, int fd, uint8_t bits, size_t& ran);
     void ask_again(int fd, Slot& slot, Interest unheard) noexcept;
     [[gnu::cold]] void forget_unheard(int fd) noexcept;
+    // Without memory batches stay as large as they are.
+    [[gnu::cold]] void more_room() noexcept {
+        if (events_.size() < batch_max) static_cast<void>(events_.resize(events_.size() * 2));
+    }
     [[gnu::cold]] void deliver_failures(Frame& frame, size_t& ran);
     [[gnu::cold]] void stale(const Event& event) noexcept;
     [[gnu::cold]] void rebuild() noexcept;

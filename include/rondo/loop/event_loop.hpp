@@ -74,7 +74,8 @@ public:
     /// Watches `fd`, which should be non-blocking: readiness is a hint, and a handler that blocks
     /// holds up everybody. One handler for both directions is called once per turn with all that is
     /// ready.
-    /// Lifetime: the descriptor stays the caller's; remove() it before closing it.
+    /// Lifetime: the descriptor stays the caller's, who ends it with close(), or with remove()
+    /// before closing it.
     /// Threads: loop thread.
     /// Errors: EBADF, EEXIST if it is watched already (or its number was when it was closed without
     /// remove()), ENOMEM, and what the poller says (P2).
@@ -121,7 +122,8 @@ public:
     }
 
     /// Ends the registration of `fd`, if there is one, and closes it. On epoll that is one system
-    /// call instead of two.
+    /// call instead of two. Where a duplicate of it lives on, say in a forked child, the kernel
+    /// goes on reporting it; the first such event costs a rebuild (see rebuilds()).
     /// Threads: loop thread.
     void close(int fd) noexcept {
         if (!refuse()) descriptors_.remove_before_close(fd);
@@ -359,9 +361,9 @@ private:
     class Entry;
 
     size_t turn(Phases phases, Instant limit);
-    void wait(Instant limit, bool with_timers);
-    bool ask_first();
-    void ask(Instant deadline);
+    [[gnu::always_inline]] void wait(Instant limit, bool with_timers);
+    [[gnu::noinline]] bool ask_first();
+    [[gnu::always_inline]] void ask(Instant deadline);
     size_t run_tasks();
     bool rest_left(Phases phases) const noexcept;
     bool alive() const noexcept { return state_.alive != 0 || busy(); }

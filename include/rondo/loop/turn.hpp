@@ -11,7 +11,7 @@ template <Poller P, LoopObserver Observer, Memory M>
 EventLoop<P, Observer, M>::EventLoop(P poller) : poller_(std::move(poller)) {
     const auto wake = [](void* context) noexcept { static_cast<P*>(context)->wake(); };
     queue_ = detail::PostQueue<M>::create(wake, &poller_);
-    if (queue_ == nullptr || descriptors_.room().empty()) {
+    if (queue_ == nullptr || !descriptors_.make_room()) {
         if (queue_ != nullptr) queue_->close();
         detail::raise(Error(ENOMEM, "EventLoop"));
     }
@@ -131,8 +131,8 @@ size_t EventLoop<P, Observer, M>::turn(Phases phases, Instant limit) {
     if (with_io && !state_.stopped()) ran += descriptors_.dispatch();
     if (signals_.has_rest() && with_io && !state_.stopped()) ran += signals_.run();
     // Where tasks were left, the timers of that turn have had their phase.
-    if (rondo::any(phases, Phases::timers) && !state_.stopped() &&
-        (timers_.has_rest() || (!timers_.idle() && !queue_->has_rest()))) {
+    if ((timers_.has_rest() || (!timers_.idle() && !queue_->has_rest())) &&
+        rondo::any(phases, Phases::timers) && !state_.stopped()) {
         ran += timers_.run([this] { return poller_.now(); });
     }
     if (rondo::any(phases, Phases::tasks) && queue_->has_work() && !state_.stopped()) {
@@ -146,16 +146,15 @@ size_t EventLoop<P, Observer, M>::turn(Phases phases, Instant limit) {
 // Blocks only if nothing at all is left to do, and something could end the wait. S1 to S4 are the
 // steps of the sleeping protocol, described in core/post_queue.hpp.
 template <Poller P, LoopObserver Observer, Memory M>
-void EventLoop<P, Observer, M>::wait(Instant limit, bool with_timers) {
+inline void EventLoop<P, Observer, M>::wait(Instant limit, bool with_timers) {
     Instant deadline = Instant::min();
-    if (limit != Instant::min() && !state_.stopped() && !descriptors_.has_failures() &&
-        !timers_.has_rest()) {
-        const bool finite = limit != Instant::max() || (with_timers && !timers_.idle());
+    if (limit != Instant::min() && !descriptors_.has_failures() && !timers_.has_rest()) {
+        const bool timed = with_timers && !timers_.idle();
+        const bool finite = timed || limit != Instant::max();
         if (finite && had_work_ && !queue_->has_work() && !ask_first()) return;
-        if (queue_->prepare_sleep() &&       // S1
-            !state_.stopped() && alive()) {  // S2
+        if (queue_->prepare_sleep(poller_.system().single_threaded()) &&  // S1
+            !state_.stopped(std::memory_order_seq_cst) && alive()) {      // S2
             // Only now: the exact answer pays for what later moves and cancellations have left.
-            const bool timed = with_timers && !timers_.idle();
             deadline = timed ? earlier(limit, timers_.earliest()) : limit;
         }
     }
@@ -179,7 +178,7 @@ bool EventLoop<P, Observer, M>::ask_first() {
 }
 
 template <Poller P, LoopObserver Observer, Memory M>
-void EventLoop<P, Observer, M>::ask(Instant deadline) {
+inline void EventLoop<P, Observer, M>::ask(Instant deadline) {
     observer_.will_wait(deadline);
     const Result<size_t> arrived = poller_.wait(descriptors_.room(), deadline);
     RONDO_ASSERT(arrived, "the poller's wait failed: its descriptor was closed by somebody else");
@@ -295,9 +294,10 @@ Instant EventLoop<P, Observer, M>::prepare() {
     if (!prepared_) hooks_.run(detail::HookTime::before_sleep);
     prepared_ = true;
     if (!rest_left(Phases::all)) descriptors_.flush();
-    const bool ready = state_.stopped() || rest_left(Phases::all) || !queue_->prepare_sleep();
+    const bool ready = state_.stopped() || rest_left(Phases::all) ||
+                       !queue_->prepare_sleep(poller_.system().single_threaded());
     state_.sleeping = !ready;
-    if (!ready && state_.stopped()) return Instant::min();
+    if (!ready && state_.stopped(std::memory_order_seq_cst)) return Instant::min();
     return ready ? Instant::min() : timers_.earliest();
 }
 

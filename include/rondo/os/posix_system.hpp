@@ -51,6 +51,11 @@ public:
     /// Cost: one instruction where the compiler knows the thread pointer.
     static uintptr_t thread_token() noexcept { return detail::thread_token(); }
 
+    /// True if no other thread exists, and none can while this one waits. False if there may be, or
+    /// where the system doesn't tell.
+    /// Cost: one load.
+    static bool single_threaded() noexcept { return detail::single_threaded(); }
+
     /// The addresses of a name by getaddrinfo, in its order, as many as `out` has room for. Family
     /// none asks for both. Each gets `port`.
     /// Threads: any; it blocks for as long as the name service takes.

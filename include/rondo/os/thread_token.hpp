@@ -5,9 +5,17 @@
 // the thread's block it is one instruction; pthread_self(3) is a call.
 //
 // It refuses to be a thread's name: a number is used again after its thread has ended.
+//
+// Beside it, whether there is any other thread to tell this one from.
 
 #include <pthread.h>
 #include <stdint.h>
+#if __has_include(<sys/single_threaded.h>)
+#include <sys/single_threaded.h>
+#define RONDO_DETAIL_HAS_SINGLE_THREADED 1
+#else
+#define RONDO_DETAIL_HAS_SINGLE_THREADED 0
+#endif
 
 #include <bit>
 
@@ -32,6 +40,16 @@ inline uintptr_t thread_token() noexcept {
     return reinterpret_cast<uintptr_t>(__builtin_thread_pointer());
 #else
     return std::bit_cast<uintptr_t>(pthread_self());
+#endif
+}
+
+/// True if no other thread exists; only this one could make one. False where it isn't known: glibc
+/// tells from 2.32 on.
+inline bool single_threaded() noexcept {
+#if RONDO_DETAIL_HAS_SINGLE_THREADED
+    return __libc_single_threaded != 0;
+#else
+    return false;
 #endif
 }
 

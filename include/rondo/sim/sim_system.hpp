@@ -38,6 +38,7 @@ public:
     // SystemApi.
 
     uintptr_t thread_token() noexcept { return 1; }  // a world has one thread
+    bool single_threaded() noexcept { return true; }
 
     Result<int> open_signals() {
         if (host_->find(signal_fd_) == nullptr) {
