@@ -110,6 +110,6 @@ int main(int argc, char** argv) {
     }
     bench::Report report("accept", bench::Options(argc, argv));
     bench::tell_missing(report);
-    measure(report, servers, report.options().size(25'000U, 6000U, 1000U));
+    measure(report, servers, report.options().size(25'000U, 3000U, 1000U));
     return report.finish();
 }
