@@ -646,6 +646,13 @@ namespace rondo::inline RONDO_ABI::detail {
 #define RONDO_HAS_SELECT 0
 #endif
 
+// __libc_single_threaded of glibc 2.32.
+#if defined(__linux__) && !defined(__ANDROID__) && __has_include(<sys/single_threaded.h>)
+#define RONDO_HAS_SINGLE_THREADED 1
+#else
+#define RONDO_HAS_SINGLE_THREADED 0
+#endif
+
 #if defined(__cpp_exceptions)
 #define RONDO_HAS_EXCEPTIONS 1
 #else
@@ -3515,14 +3522,12 @@ inline Result<void> pin_thread(int cpu) noexcept {
 
 #include <pthread.h>
 #include <stdint.h>
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define RONDO_DETAIL_HAS_SINGLE_THREADED 1
-#else
-#define RONDO_DETAIL_HAS_SINGLE_THREADED 0
-#endif
 
 #include <bit>
+
+#if RONDO_HAS_SINGLE_THREADED
+#include <sys/single_threaded.h>
+#endif
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -3546,10 +3551,10 @@ inline uintptr_t thread_token() noexcept {
 #endif
 }
 
-/// True if no other thread exists; only this one could make one. False where it isn't known: glibc
-/// tells from 2.32 on.
+/// True if no other thread exists now. False where it isn't known: glibc 2.32 and newer tell, and
+/// only until the first thread is made.
 inline bool single_threaded() noexcept {
-#if RONDO_DETAIL_HAS_SINGLE_THREADED
+#if RONDO_HAS_SINGLE_THREADED
     return __libc_single_threaded != 0;
 #else
     return false;
@@ -3719,8 +3724,7 @@ public:
     /// Cost: one instruction where the compiler knows the thread pointer.
     static uintptr_t thread_token() noexcept { return detail::thread_token(); }
 
-    /// True if no other thread exists, and none can while this one waits. False if there may be, or
-    /// where the system doesn't tell.
+    /// True if no other thread exists now. False if there may be, or where the system doesn't tell.
     /// Cost: one load.
     static bool single_threaded() noexcept { return detail::single_threaded(); }
 
@@ -5630,24 +5634,28 @@ private:
 #include <new>
 #include <utility>
 
-// Sleeping (tests/model/wake.pml tries all orders). Each side writes its own word first and looks
-// at the other's then. All of that is sequentially consistent, so one of the two sees the other.
-//   Consumer  S1  prepare_sleep(): writes "asleep" and looks at the head. If that isn't empty there
-//                 is work, and no sleep.
+// Sleeping (tests/model/wake.pml tries all orders). The head is empty, asleep, closed, or a node.
+//   Consumer  S1  prepare_sleep(): compare-and-swap empty -> asleep; if that fails there is work.
 //             S2  the loop looks again at its stop flag and at has_foreground(), and calls awake()
 //                 if either says so.
 //             S3  the loop blocks in the kernel.
-//             S4  awake(): writes "awake". A plain store: who has taken the tag just before ends a
-//                 sleep that is over, and the next wait returns at once.
-//   Producer  P1  post(): compare-and-swap head -> node. Who finds the head empty goes on with P2;
-//                 the others stand behind one who does.
-//   Anybody   Q1  writes what the loop looks at in S2, and goes on with P2.
-//             P2  poke(): looks for the tag "asleep". Who exchanges it for "awake" calls wake.
-// So a tag is answered by one wake at most, and a loop that is awake by none. Of the loop's steps
-// only S1 costs more than a load or a store, and S1 not where no other thread exists.
+//             S4  awake(): compare-and-swap asleep -> empty; if that fails somebody has taken the
+//                 tag.
+//   Producer  P1  post(): compare-and-swap head -> node. Who replaces "asleep" by its node
+//             P2  calls wake, alone, and then counts it as finished.
+//   Anybody   Q1  changes what the loop looks at in S2.
+//             Q2  poke(): rewrites the head, "asleep" as empty, any other value as itself. Who
+//                 replaces "asleep" goes on with P2.
+// So a sleep is woken at most once, and a loop that doesn't sleep never. All of S1, P1 and Q2 are
+// read-modify-writes of one word and therefore have one order: a Q2 before S1 hands its Q1 over to
+// S2 (release, acquire), a Q2 or P1 after S1 finds "asleep" or the value of another one that did.
 //
-// Closing. Who is about to take the tag counts itself in first, and out when wake has returned.
-// close() writes "awake", for good, and waits until nobody is in: who comes later finds no tag.
+// Where no other thread exists nobody can come between the steps but a signal handler, which sees
+// what its own thread has written: S1 and S4 are plain loads and stores then.
+//
+// Closing. A producer that has taken the tag is about to call wake on a poller that is about to
+// die. So the consumer counts the tags that it found taken, and close() waits until as many wakes
+// finished.
 
 namespace rondo::inline RONDO_ABI {
 
@@ -5685,15 +5693,15 @@ public:
     template <class F>
     bool post_shared(F&& f);
 
-    /// Ends the current sleep, or does nothing if the loop is awake. What the caller wrote before,
-    /// sequentially consistent, is seen by the loop before it sleeps again. True: woke it.
+    /// Ends the current sleep, or does nothing if the loop is awake. What the caller wrote before
+    /// is seen by the loop before it sleeps again. True: woke it.
     /// Threads: any, as long as the loop exists.
     bool poke() noexcept;
 
     /// True while a producer exists that keeps the loop alive.
     bool has_foreground() const noexcept {
-        // Also acquire: whoever sees the last one gone sees what it has posted.
-        return foreground_.load(std::memory_order_seq_cst) != 0;
+        // acquire: whoever sees the last one gone sees what it has posted.
+        return foreground_.load(std::memory_order_acquire) != 0;
     }
 
     // The rest is the consumer's: one thread, the loop's.
@@ -5721,12 +5729,11 @@ public:
                head_.load(std::memory_order_relaxed) > closed;
     }
 
-    /// S1. False: there is work, don't sleep. `alone`: no other thread exists, nor can one before
-    /// awake(), so there is nobody to be ordered against.
+    /// S1. False: there is work, don't sleep. `alone`: at this moment no other thread exists.
     [[gnu::always_inline]] bool prepare_sleep(bool alone = false) noexcept;
 
-    /// S4. Does nothing if the consumer isn't asleep.
-    [[gnu::always_inline]] void awake() noexcept;
+    /// S4. Does nothing if the consumer isn't asleep. `alone` as above.
+    [[gnu::always_inline]] void awake(bool alone = false) noexcept;
 
     /// In the child after fork, before close(): forgets the threads that don't exist there.
     void abandon() noexcept {
@@ -5742,7 +5749,8 @@ public:
 private:
     // Values of the head that are not a node.
     static constexpr uintptr_t empty = 0;
-    static constexpr uintptr_t closed = 1;
+    static constexpr uintptr_t asleep = 1;
+    static constexpr uintptr_t closed = 2;
 
     PostQueue(Wake wake, void* context) noexcept : wake_(wake), context_(context) {}
     ~PostQueue() = default;
@@ -5752,7 +5760,7 @@ private:
     }
 
     bool push(TaskNode* node) noexcept;
-    bool wake_sleeper() noexcept;
+    void finish_wake() noexcept;
     void append_posted(uintptr_t head) noexcept;
 
     // Puts a node back into its cache at the end of a scope, unless it has been queued.
@@ -5774,25 +5782,26 @@ private:
 
     void enter_foreground() noexcept { foreground_.fetch_add(1, std::memory_order_relaxed); }
     void leave_foreground() noexcept {
-        if (foreground_.fetch_sub(1, std::memory_order_seq_cst) == 1) poke();
+        if (foreground_.fetch_sub(1, std::memory_order_release) == 1) poke();
     }
 
     // Four cache lines: what every post writes; what is written now and then; the pool; the
     // consumer's.
     alignas(64) std::atomic<uintptr_t> head_{empty};
-    std::atomic<bool> asleep_{false};
 
     alignas(64) const Wake wake_;
     void* const context_;
     std::atomic<size_t> references_{1};
     std::atomic<size_t> foreground_{0};
-    std::atomic<size_t> wakers_{0};
+    std::atomic<size_t> wakes_finished_{0};
 
     alignas(64) TaskPool<M> pool_;
 
     alignas(64) TaskList batch_;
     TaskList deferred_;
     TaskCache<M> cache_;
+    size_t tags_taken_ = 0;
+    bool sleeping_ = false;
     bool closing_ = false;
     bool abandoned_ = false;
 };
@@ -5913,8 +5922,9 @@ bool PostQueue<M>::defer(F&& f) {
     return true;
 }
 
-// P1. Also release: the node's contents go to the consumer's exchange. It reads the newest push,
-// and every push continues the release sequence of the older ones, so all of them are visible.
+// P1. release: the node's contents go to the consumer's exchange. The consumer reads the newest
+// push, and every push continues the release sequence of the older ones, so all of them are
+// visible.
 template <Memory M>
 bool PostQueue<M>::push(TaskNode* node) noexcept {
     uintptr_t head = head_.load(std::memory_order_relaxed);
@@ -5922,26 +5932,28 @@ bool PostQueue<M>::push(TaskNode* node) noexcept {
         if (head == closed) return false;
         node->next = as_node(head);
     } while (!head_.compare_exchange_weak(head, reinterpret_cast<uintptr_t>(node),
-                                          std::memory_order_seq_cst, std::memory_order_relaxed));
-    if (head == empty) poke();
+                                          std::memory_order_release, std::memory_order_relaxed));
+    if (head == asleep) finish_wake();
     return true;
 }
 
-// P2.
+// Q2. Always a write, even of the same value, so that S1 has something to synchronise with.
 template <Memory M>
 bool PostQueue<M>::poke() noexcept {
-    return asleep_.load(std::memory_order_seq_cst) && wake_sleeper();
+    uintptr_t head = head_.load(std::memory_order_relaxed);
+    while (!head_.compare_exchange_weak(head, head == asleep ? empty : head,
+                                        std::memory_order_release, std::memory_order_relaxed)) {
+    }
+    if (head != asleep) return false;
+    finish_wake();
+    return true;
 }
 
-// Either close() sees this one in, or this one sees the "awake" of close().
+// P2. release: close() must not go on before the call has returned.
 template <Memory M>
-bool PostQueue<M>::wake_sleeper() noexcept {
-    wakers_.fetch_add(1, std::memory_order_seq_cst);
-    const bool slept = asleep_.exchange(false, std::memory_order_seq_cst);
-    if (slept) wake_(context_);
-    // release: close() must not go on before the call has returned.
-    wakers_.fetch_sub(1, std::memory_order_release);
-    return slept;
+void PostQueue<M>::finish_wake() noexcept {
+    wake_(context_);
+    wakes_finished_.fetch_add(1, std::memory_order_release);
 }
 
 template <Memory M>
@@ -5981,31 +5993,51 @@ bool PostQueue<M>::run_one() {
 
 template <Memory M>
 inline bool PostQueue<M>::prepare_sleep(bool alone) noexcept {
-    if (has_work()) return awake(), false;
+    awake(alone);
+    if (!batch_.empty() || !deferred_.empty()) return false;
+    uintptr_t head = empty;
     if (alone) {
-        // Only a signal handler can come between, and it sees what its thread has written.
-        asleep_.store(true, std::memory_order_relaxed);
+        if (head_.load(std::memory_order_relaxed) != empty) return false;
+        head_.store(asleep, std::memory_order_relaxed);
         std::atomic_signal_fence(std::memory_order_seq_cst);
-        return true;
+        return sleeping_ = true;
     }
-    asleep_.store(true, std::memory_order_seq_cst);
-    if (head_.load(std::memory_order_seq_cst) == empty) return true;
-    return awake(), false;
+    // acquire: what was written before a poke() that came earlier is seen in S2.
+    sleeping_ = head_.compare_exchange_strong(head, asleep, std::memory_order_acquire,
+                                              std::memory_order_relaxed);
+    return sleeping_;
 }
 
 template <Memory M>
-inline void PostQueue<M>::awake() noexcept {
+inline void PostQueue<M>::awake(bool alone) noexcept {
+    if (!sleeping_) return;
+    sleeping_ = false;
+    uintptr_t head = asleep;
+    if (alone) {
+        if (head_.load(std::memory_order_relaxed) == asleep) {
+            head_.store(empty, std::memory_order_relaxed);
+        }
+        // No wake is under way, so all that were counted are those of the tags that were taken.
+        std::atomic_signal_fence(std::memory_order_seq_cst);
+        tags_taken_ = wakes_finished_.load(std::memory_order_relaxed);
+        return;
+    }
     // acquire: after a poke(), the loop sees at once what it was poked for.
-    if (asleep_.load(std::memory_order_acquire)) asleep_.store(false, std::memory_order_relaxed);
+    if (!head_.compare_exchange_strong(head, empty, std::memory_order_acquire,
+                                       std::memory_order_acquire)) {
+        ++tags_taken_;
+    }
 }
 
 template <Memory M>
 void PostQueue<M>::close() noexcept {
-    asleep_.store(false, std::memory_order_seq_cst);
+    awake();
     closing_ = true;
     append_posted(head_.exchange(closed, std::memory_order_acquire));
-    // Also acquire: a wake that was counted has returned. The wait is as long as one call of wake.
-    while (!abandoned_ && wakers_.load(std::memory_order_seq_cst) != 0) spin_pause();
+    // acquire: a wake that was counted has returned. The wait is as long as one call of wake.
+    while (!abandoned_ && wakes_finished_.load(std::memory_order_acquire) != tags_taken_) {
+        spin_pause();
+    }
     batch_.append(deferred_);
     while (TaskNode* node = batch_.pop()) {
         node->discard();
@@ -7288,8 +7320,8 @@ struct TurnState {
         stop = 2,     // stop() was called: finish the running handler, keep the rest
     };
 
-    // Relaxed loads suffice in the turn: a stop from another thread is seen by a later handler. The
-    // look before going to sleep is sequentially consistent, as note() is (core/post_queue.hpp).
+    // Relaxed loads suffice in the turn: a stop from another thread is seen by a later handler, and
+    // the sleeping protocol orders it against going to sleep.
     std::atomic<uint32_t> attention{0};
     Running running;
     Unheard* unheard = nullptr;
@@ -7298,8 +7330,8 @@ struct TurnState {
     bool sleeping = false;  // prepare() has been called: a foreign loop is waiting
 
     bool unusual() const noexcept { return attention.load(std::memory_order_relaxed) != 0; }
-    bool stopped(std::memory_order order = std::memory_order_relaxed) const noexcept {
-        return (attention.load(order) & stop) != 0;
+    bool stopped() const noexcept {
+        return (attention.load(std::memory_order_relaxed) & stop) != 0;
     }
     void note(Attention what) noexcept { attention.fetch_or(what, std::memory_order_seq_cst); }
     void forget(Attention what) noexcept {
@@ -9173,6 +9205,7 @@ private:
     bool alive() const noexcept { return state_.alive != 0 || busy(); }
     bool busy() const noexcept;
     bool consume_stop() noexcept;
+    bool alone() noexcept { return poller_.system().single_threaded(); }
 
     template <class Rule, class F>
     TimerId start(F&& handler, Instant deadline, int64_t period_ns, Where where);
@@ -9370,15 +9403,17 @@ inline void EventLoop<P, Observer, M>::wait(Instant limit, bool with_timers) {
     if (limit != Instant::min() && !descriptors_.has_failures() && !timers_.has_rest()) {
         const bool timed = with_timers && !timers_.idle();
         const bool finite = timed || limit != Instant::max();
-        if (finite && had_work_ && !queue_->has_work() && !ask_first()) return;
-        if (queue_->prepare_sleep(poller_.system().single_threaded()) &&  // S1
-            !state_.stopped(std::memory_order_seq_cst) && alive()) {      // S2
+        if (finite && had_work_ && !state_.stopped() && !queue_->has_work() && !ask_first()) {
+            return;
+        }
+        if (queue_->prepare_sleep(alone()) &&  // S1
+            !state_.stopped() && alive()) {    // S2
             // Only now: the exact answer pays for what later moves and cancellations have left.
             deadline = timed ? earlier(limit, timers_.earliest()) : limit;
         }
     }
-    ask(deadline);    // S3
-    queue_->awake();  // S4
+    ask(deadline);           // S3
+    queue_->awake(alone());  // S4
 }
 
 // A finite timeout costs the kernel a timer of its own. A busy loop asks without one first; a quiet
@@ -9513,10 +9548,10 @@ Instant EventLoop<P, Observer, M>::prepare() {
     if (!prepared_) hooks_.run(detail::HookTime::before_sleep);
     prepared_ = true;
     if (!rest_left(Phases::all)) descriptors_.flush();
-    const bool ready = state_.stopped() || rest_left(Phases::all) ||
-                       !queue_->prepare_sleep(poller_.system().single_threaded());
+    const bool ready =
+        state_.stopped() || rest_left(Phases::all) || !queue_->prepare_sleep(alone());
     state_.sleeping = !ready;
-    if (!ready && state_.stopped(std::memory_order_seq_cst)) return Instant::min();
+    if (!ready && state_.stopped()) return Instant::min();
     return ready ? Instant::min() : timers_.earliest();
 }
 

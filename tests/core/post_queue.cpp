@@ -14,6 +14,7 @@
 #include <optional>
 #include <set>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -125,17 +126,18 @@ TEST_CASE_METHOD(Fixture, "nothing is woken while the consumer is awake") {
 }
 
 TEST_CASE_METHOD(Fixture, "the first post to a sleeping consumer wakes it, the others don't") {
+    const bool alone = GENERATE(false, true);
     Producer first = queue->producer();
     Producer second = first;
     for (int sleep = 1; sleep <= 3; ++sleep) {
-        REQUIRE(queue->prepare_sleep());
+        REQUIRE(queue->prepare_sleep(alone));
         CHECK(first.post(note(1)) == PostStatus::queued);
         CHECK(wakes == sleep);
         CHECK(second.post(note(2)) == PostStatus::queued);
         CHECK(queue->post_shared(note(3)));
         CHECK_FALSE(queue->poke());
         CHECK(wakes == sleep);
-        queue->awake();
+        queue->awake(alone);
         CHECK(first.post(note(4)) == PostStatus::queued);
         CHECK(wakes == sleep);
         CHECK(run_queued(*queue) == 4);
@@ -143,8 +145,9 @@ TEST_CASE_METHOD(Fixture, "the first post to a sleeping consumer wakes it, the o
 }
 
 TEST_CASE_METHOD(Fixture, "a poke wakes a sleeping consumer once") {
+    const bool alone = GENERATE(false, true);
     Producer producer = queue->producer();
-    REQUIRE(queue->prepare_sleep());
+    REQUIRE(queue->prepare_sleep(alone));
     CHECK(producer.poke());
     CHECK_FALSE(producer.poke());
     CHECK_FALSE(queue->poke());
@@ -153,16 +156,18 @@ TEST_CASE_METHOD(Fixture, "a poke wakes a sleeping consumer once") {
 }
 
 TEST_CASE_METHOD(Fixture, "a consumer that woke by itself is not woken again") {
+    const bool alone = GENERATE(false, true);
     Producer producer = queue->producer();
-    REQUIRE(queue->prepare_sleep());
-    queue->awake();
-    queue->awake();
+    REQUIRE(queue->prepare_sleep(alone));
+    queue->awake(alone);
+    queue->awake(alone);
     CHECK(producer.post(note(1)) == PostStatus::queued);
     CHECK_FALSE(producer.poke());
     CHECK(wakes == 0);
 }
 
 TEST_CASE_METHOD(Fixture, "a consumer with work doesn't fall asleep") {
+    const bool alone = GENERATE(false, true);
     SECTION("posted") { CHECK(queue->post_shared(note(1))); }
     SECTION("deferred") { CHECK(queue->defer(note(1))); }
     SECTION("left in the batch") {
@@ -170,25 +175,44 @@ TEST_CASE_METHOD(Fixture, "a consumer with work doesn't fall asleep") {
         queue->take();
     }
     SECTION("posted while it slept") {
-        REQUIRE(queue->prepare_sleep());
+        REQUIRE(queue->prepare_sleep(alone));
         CHECK(queue->post_shared(note(1)));
     }
     SECTION("deferred while it slept") {
-        REQUIRE(queue->prepare_sleep());
+        REQUIRE(queue->prepare_sleep(alone));
         CHECK(queue->defer(note(1)));
     }
-    CHECK_FALSE(queue->prepare_sleep());
+    CHECK_FALSE(queue->prepare_sleep(alone));
     CHECK_FALSE(queue->poke());
     CHECK(run_queued(*queue) == 1);
-    CHECK(queue->prepare_sleep());
+    CHECK(queue->prepare_sleep(alone));
 }
 
 TEST_CASE_METHOD(Fixture, "falling asleep twice is one sleep") {
-    REQUIRE(queue->prepare_sleep());
-    REQUIRE(queue->prepare_sleep());
+    const bool alone = GENERATE(false, true);
+    REQUIRE(queue->prepare_sleep(alone));
+    REQUIRE(queue->prepare_sleep(alone));
     CHECK(queue->poke());
     CHECK_FALSE(queue->poke());
     CHECK(wakes == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "a queue that was alone closes after a wake") {
+    REQUIRE(queue->prepare_sleep(true));
+    CHECK(queue->poke());
+    queue->awake(true);
+    close();
+    CHECK(wakes == 1);
+}
+
+TEST_CASE_METHOD(Fixture, "a consumer that was alone wakes beside another thread", "[threads]") {
+    REQUIRE(queue->prepare_sleep(true));
+    bool woke = false;
+    std::thread([&] { woke = queue->poke(); }).join();
+    queue->awake();
+    CHECK(woke);
+    CHECK(wakes == 1);
+    close();
 }
 
 TEST_CASE_METHOD(Fixture, "closing destroys what waits and runs nothing") {

@@ -49,9 +49,12 @@ struct TaskLoop {
     TaskLoop() { REQUIRE(queue != nullptr); }
     ~TaskLoop() { queue->close(); }
 
-    bool done() const { return stopped.load() || (!queue->has_foreground() && !queue->has_work()); }
+    bool done() const {
+        return stopped.load(std::memory_order_relaxed) ||
+               (!queue->has_foreground() && !queue->has_work());
+    }
     void stop() {
-        stopped.store(true);
+        stopped.store(true, std::memory_order_relaxed);
         queue->poke();
     }
     void run() {

@@ -50,6 +50,13 @@
 #define RONDO_HAS_SELECT 0
 #endif
 
+// __libc_single_threaded of glibc 2.32.
+#if defined(__linux__) && !defined(__ANDROID__) && __has_include(<sys/single_threaded.h>)
+#define RONDO_HAS_SINGLE_THREADED 1
+#else
+#define RONDO_HAS_SINGLE_THREADED 0
+#endif
+
 #if defined(__cpp_exceptions)
 #define RONDO_HAS_EXCEPTIONS 1
 #else

@@ -369,6 +369,7 @@ private:
     bool alive() const noexcept { return state_.alive != 0 || busy(); }
     bool busy() const noexcept;
     bool consume_stop() noexcept;
+    bool alone() noexcept { return poller_.system().single_threaded(); }
 
     template <class Rule, class F>
     TimerId start(F&& handler, Instant deadline, int64_t period_ns, Where where);

@@ -151,15 +151,17 @@ inline void EventLoop<P, Observer, M>::wait(Instant limit, bool with_timers) {
     if (limit != Instant::min() && !descriptors_.has_failures() && !timers_.has_rest()) {
         const bool timed = with_timers && !timers_.idle();
         const bool finite = timed || limit != Instant::max();
-        if (finite && had_work_ && !queue_->has_work() && !ask_first()) return;
-        if (queue_->prepare_sleep(poller_.system().single_threaded()) &&  // S1
-            !state_.stopped(std::memory_order_seq_cst) && alive()) {      // S2
+        if (finite && had_work_ && !state_.stopped() && !queue_->has_work() && !ask_first()) {
+            return;
+        }
+        if (queue_->prepare_sleep(alone()) &&  // S1
+            !state_.stopped() && alive()) {    // S2
             // Only now: the exact answer pays for what later moves and cancellations have left.
             deadline = timed ? earlier(limit, timers_.earliest()) : limit;
         }
     }
-    ask(deadline);    // S3
-    queue_->awake();  // S4
+    ask(deadline);           // S3
+    queue_->awake(alone());  // S4
 }
 
 // A finite timeout costs the kernel a timer of its own. A busy loop asks without one first; a quiet
@@ -294,10 +296,10 @@ Instant EventLoop<P, Observer, M>::prepare() {
     if (!prepared_) hooks_.run(detail::HookTime::before_sleep);
     prepared_ = true;
     if (!rest_left(Phases::all)) descriptors_.flush();
-    const bool ready = state_.stopped() || rest_left(Phases::all) ||
-                       !queue_->prepare_sleep(poller_.system().single_threaded());
+    const bool ready =
+        state_.stopped() || rest_left(Phases::all) || !queue_->prepare_sleep(alone());
     state_.sleeping = !ready;
-    if (!ready && state_.stopped(std::memory_order_seq_cst)) return Instant::min();
+    if (!ready && state_.stopped()) return Instant::min();
     return ready ? Instant::min() : timers_.earliest();
 }
 

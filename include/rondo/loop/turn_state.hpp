@@ -27,8 +27,8 @@ struct TurnState {
         stop = 2,     // stop() was called: finish the running handler, keep the rest
     };
 
-    // Relaxed loads suffice in the turn: a stop from another thread is seen by a later handler. The
-    // look before going to sleep is sequentially consistent, as note() is (core/post_queue.hpp).
+    // Relaxed loads suffice in the turn: a stop from another thread is seen by a later handler, and
+    // the sleeping protocol orders it against going to sleep.
     std::atomic<uint32_t> attention{0};
     Running running;
     Unheard* unheard = nullptr;
@@ -37,8 +37,8 @@ struct TurnState {
     bool sleeping = false;  // prepare() has been called: a foreign loop is waiting
 
     bool unusual() const noexcept { return attention.load(std::memory_order_relaxed) != 0; }
-    bool stopped(std::memory_order order = std::memory_order_relaxed) const noexcept {
-        return (attention.load(order) & stop) != 0;
+    bool stopped() const noexcept {
+        return (attention.load(std::memory_order_relaxed) & stop) != 0;
     }
     void note(Attention what) noexcept { attention.fetch_or(what, std::memory_order_seq_cst); }
     void forget(Attention what) noexcept {

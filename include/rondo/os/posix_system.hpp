@@ -51,8 +51,7 @@ public:
     /// Cost: one instruction where the compiler knows the thread pointer.
     static uintptr_t thread_token() noexcept { return detail::thread_token(); }
 
-    /// True if no other thread exists, and none can while this one waits. False if there may be, or
-    /// where the system doesn't tell.
+    /// True if no other thread exists now. False if there may be, or where the system doesn't tell.
     /// Cost: one load.
     static bool single_threaded() noexcept { return detail::single_threaded(); }
 

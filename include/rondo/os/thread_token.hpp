@@ -10,16 +10,15 @@
 
 #include <pthread.h>
 #include <stdint.h>
-#if __has_include(<sys/single_threaded.h>)
-#include <sys/single_threaded.h>
-#define RONDO_DETAIL_HAS_SINGLE_THREADED 1
-#else
-#define RONDO_DETAIL_HAS_SINGLE_THREADED 0
-#endif
 
 #include <bit>
 
+#include <rondo/config/platform.hpp>
 #include <rondo/config/version.hpp>
+
+#if RONDO_HAS_SINGLE_THREADED
+#include <sys/single_threaded.h>
+#endif
 
 namespace rondo::inline RONDO_ABI::detail {
 
@@ -43,10 +42,10 @@ inline uintptr_t thread_token() noexcept {
 #endif
 }
 
-/// True if no other thread exists; only this one could make one. False where it isn't known: glibc
-/// tells from 2.32 on.
+/// True if no other thread exists now. False where it isn't known: glibc 2.32 and newer tell, and
+/// only until the first thread is made.
 inline bool single_threaded() noexcept {
-#if RONDO_DETAIL_HAS_SINGLE_THREADED
+#if RONDO_HAS_SINGLE_THREADED
     return __libc_single_threaded != 0;
 #else
     return false;
