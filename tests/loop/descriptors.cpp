@@ -4,7 +4,9 @@
 
 #include <fcntl.h>
 
+#include <algorithm>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <vector>
 
@@ -412,4 +414,27 @@ TEST_CASE("the generations of a number begin again before a token could be all o
     for (int i = 0; i < 3; ++i) add_and_turn();
     CHECK(generations == std::vector<uint32_t>{1, 0x7ffffffd, 0x7ffffffe, 1});
     CHECK(called == 4);
+}
+
+TEST_CASE("a batch that was full is delivered whole, and the next one may be twice as large") {
+    ManualPoller poller = ManualPoller::open().value();
+    detail::TurnState state;
+    detail::Descriptors<ManualPoller, Malloc> descriptors(poller, state);
+    REQUIRE(descriptors.make_room());
+    std::vector<int> calls(200);
+    for (int& count : calls) {
+        const int fd = poller.world().open_scripted();
+        poller.world().set_ready(fd, Readiness::readable);
+        BasicIoHandler<Malloc> handler = [&count] { ++count; };
+        REQUIRE(descriptors.add(fd, Interest::read, handler, nullptr, 0, Where::here()));
+    }
+    const auto turn = [&] {
+        descriptors.arrived(*poller.wait(descriptors.room(), Instant::min()));
+        return descriptors.dispatch();
+    };
+    CHECK(turn() == 64);
+    CHECK(std::accumulate(calls.begin(), calls.end(), 0) == 64);
+    CHECK(turn() == 128);
+    CHECK(turn() == 200);
+    CHECK(std::count(calls.begin(), calls.end(), 0) == 0);
 }
