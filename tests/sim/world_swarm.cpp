@@ -7,11 +7,14 @@ using namespace rondo;
 using rondo::test::EchoWorld;
 
 TEST_CASE("no seed of a small swarm breaks a rule") {
+    size_t idle = 0;
     for (uint64_t seed = 1; seed <= 60; ++seed) {
         INFO("seed " << seed);
-        EchoWorld echo(test::swarm_options(seed), test::echo_plan);
+        EchoWorld echo(test::swarm_options(seed), test::echo_plan(seed));
         test::make_trouble(echo.world, echo.plan.hosts);
         REQUIRE(echo.world.settle(Duration::seconds(1000)));
         REQUIRE(echo.violations() == "");
+        idle += echo.idle;
     }
+    REQUIRE(idle > 100);
 }

@@ -2,9 +2,9 @@
 #pragma once
 // A server that echoes, and clients on other hosts that compare what comes back byte by byte. Each
 // client sends a pattern of its own, in messages of many sizes and no further ahead than its
-// window, and ends the stream when all has come back. Its site also keeps timers, which must come
-// neither early nor late, and duels: two watches that are ready at once, and two timers of one
-// time, of which whichever comes first ends the other.
+// window, and ends the stream when all has come back, or falls silent until a timeout ends it. Its
+// site also keeps timers, which must come neither early nor late, and duels: two watches that are
+// ready at once, and two timers of one time, of which whichever comes first ends the other.
 
 #include <algorithm>
 #include <cstddef>
@@ -28,12 +28,16 @@ struct EchoPlan {
     size_t hosts = 3;
     size_t clients = 20;
     size_t bytes = 10'000;  // from each client
+    size_t silent = 0;      // how many clients don't end their stream
     ConnectionOptions options = {};
 };
 
-/// That of the swarm: queues are full now and then, and who is idle is told to go.
-inline const EchoPlan echo_plan{
-    .options = {.high_water = 2000, .idle_timeout = Duration::seconds(20)}};
+/// That of a seed: queues are full now and then, and who is idle is told to go, which some wait for
+/// in every second world.
+inline EchoPlan echo_plan(uint64_t seed) {
+    return {.silent = seed % 2 == 0 ? size_t{5} : 0,
+            .options = {.high_water = 2000, .idle_timeout = Duration::seconds(20)}};
+}
 
 class EchoWorld {
 public:
@@ -88,6 +92,7 @@ public:
     const EchoPlan plan;
     size_t opened = 0, failed = 0;
     size_t finished = 0;  // heard all that they sent
+    size_t idle = 0;      // streams that an idle timeout has ended
     Instant ended;        // when the last client's stream did
 
 private:
@@ -170,7 +175,7 @@ private:
                 }
             }
             send(stream);
-            if (client.heard >= of_.plan.bytes) stream.close();
+            if (client.heard >= of_.plan.bytes && client.number >= of_.plan.silent) stream.close();
         }
 
         // A hundred timers, each of which sets the next one.
@@ -237,8 +242,10 @@ private:
         if (limit == never || std::string_view(reason.call()) != "idle") return;
         const ConnectionCounters& counters = connection.counters();
         const Instant last = std::max(counters.last_received, counters.last_sent);
-        const Duration idle = world.now() - last;
-        if (idle < limit || idle > limit + world.network().options.turn.max * 2) ++idle_wrong_;
+        const Duration silence = world.now() - last;
+        const Duration most = limit + world.network().options.turn.max * 2;
+        ++idle;
+        if (silence < limit || silence > most) ++idle_wrong_;
     }
 
     Loop server_loop_;
