@@ -6473,7 +6473,7 @@ namespace rondo::inline RONDO_ABI::detail {
 struct TimerNode {
     int64_t key;
     uint32_t slot;
-    uint32_t at;  // the position in the heap, only while a due set is collected
+    uint32_t at;  // while a due set is collected: the position; then the order of scheduling
 };
 
 static_assert(sizeof(TimerNode) == 16, "four timer nodes per cache line");
@@ -6535,9 +6535,10 @@ inline void sort_nodes(TimerNode* nodes, TimerNode* scratch, size_t count) noexc
 // A node's key is never later than its timer's deadline, and that is all that the heap needs:
 // moving a deadline later and cancelling are one store each, into a dense table of slots, and the
 // node is put right when it surfaces, is swept with others, or is taken over by the slot's next
-// timer. The table also holds the generation that makes stale keys harmless. Records never move,
-// and free slots are bits in groups of 64: what is acquired together lies together, in whatever
-// order it was released (a list of free slots made adding 10 000 timers three times slower).
+// timer. The table also holds the generation that makes stale keys harmless; where a node is, the
+// heap alone wants to know, so that lies apart and a slot has 16 bytes. Records never move, and
+// free slots are bits in groups of 64: what is acquired together lies together, in whatever order
+// it was released (a list of free slots made adding 10 000 timers three times slower).
 //
 // Eight children per node, siblings in two neighbouring cache lines: replacing the root took 0.8 to
 // 0.9 of the time of four children at 10 000 timers and more, 1.1 below a thousand.
@@ -6567,8 +6568,9 @@ enum class TimerState : uint8_t { idle, scheduled, due };
 /// Errors: acquire() alone needs memory; everything else can't fail.
 /// Cost: acquire, release, unschedule and a move to a later deadline are O(1), other moves
 /// O(log n). earliest() and take_due() pay for what later moves and cancellations left behind: at
-/// most as much as doing them at once would have cost.
-template <class Record, Memory M = Malloc>
+/// most as much as doing them at once would have cost. Equal deadlines are told apart by numbers of
+/// type `Order`; when these run out, once in four billion calls, all timers are numbered anew.
+template <class Record, Memory M = Malloc, class Order = uint32_t>
 class TimerHeap {
 public:
     /// No slot.
@@ -6608,7 +6610,8 @@ public:
     /// Gives an idle slot back; its keys are stale from now on. The caller has destroyed the
     /// record.
     void release(uint32_t slot) noexcept {
-        RONDO_ASSERT(slots_[slot].order == 0, "unschedule a timer before releasing its slot");
+        RONDO_ASSERT(slots_[slot].order == idle_order,
+                     "unschedule a timer before releasing its slot");
         if (++slots_[slot].generation == 0) slots_[slot].generation = 2;
         Group& group = groups_[slot / 64];
         const uint64_t bit = uint64_t{1} << slot % 64;
@@ -6642,8 +6645,9 @@ public:
     }
 
     TimerState state(uint32_t slot) const noexcept {
-        if (slots_[slot].order == 0) return TimerState::idle;
-        return slots_[slot].at != 0 ? TimerState::scheduled : TimerState::due;
+        const Order order = slots_[slot].order;
+        if (order > due_order) return TimerState::scheduled;
+        return order == due_order ? TimerState::due : TimerState::idle;
     }
 
     /// The deadline of a scheduled or due timer.
@@ -6652,18 +6656,20 @@ public:
     /// Sets the deadline; among equal deadlines the timer is now the last. A due one is due no
     /// more.
     void schedule(uint32_t slot, Instant deadline) noexcept {
+        const auto next = static_cast<Order>(last_order_ + 1);
+        if (next == 0) return renumber(slot, deadline);
         Slot& entry = slots_[slot];
         const int64_t before = entry.deadline;
-        const bool idle = entry.order == 0;
-        uint32_t at = entry.at;
+        const Order order = entry.order;
+        uint32_t at = at_[slot];
         entry.deadline = deadline.ns();
-        entry.order = ++last_order_;
+        entry.order = last_order_ = next;
         if (at == 0) {
             at = end_++;
             ++scheduled_;
-            if (!idle) --due_left_;
+            if (order != idle_order) --due_left_;
         } else {
-            if (idle) ++scheduled_;
+            if (order == idle_order) ++scheduled_;
             if (deadline.ns() >= before) return;  // not before the key either
             if (deadline.ns() >= nodes_[at].key) return;
         }
@@ -6673,19 +6679,20 @@ public:
     /// The same, and less code to inline where most deadlines move later.
     void reschedule(uint32_t slot, Instant deadline) noexcept {
         Slot& entry = slots_[slot];
-        if (state(slot) != TimerState::scheduled || deadline.ns() < entry.deadline) [[unlikely]] {
+        const auto next = static_cast<Order>(last_order_ + 1);
+        if (entry.order <= due_order || deadline.ns() < entry.deadline || next == 0) [[unlikely]] {
             return schedule(slot, deadline);
         }
         entry.deadline = deadline.ns();
-        entry.order = ++last_order_;
+        entry.order = last_order_ = next;
     }
 
     /// Makes a scheduled or due timer idle; false if it was idle already.
     bool unschedule(uint32_t slot) noexcept {
         Slot& entry = slots_[slot];
-        if (entry.order == 0) return false;
-        entry.order = 0;
-        --(entry.at != 0 ? scheduled_ : due_left_);
+        if (entry.order == idle_order) return false;
+        --(entry.order != due_order ? scheduled_ : due_left_);
+        entry.order = idle_order;
         return true;
     }
 
@@ -6703,7 +6710,8 @@ public:
         // Putting right one node after the other is dear when they are many.
         for (uint32_t patience = 8 + (end_ - root) / 16;; --patience) {
             const Slot& top = slots_[nodes_[root].slot];
-            if (top.order != 0 && top.deadline == nodes_[root].key) return Instant(top.deadline);
+            if (top.order != idle_order && top.deadline == nodes_[root].key)
+                return Instant(top.deadline);
             if (patience == 0)
                 sweep();
             else
@@ -6722,13 +6730,14 @@ public:
         for (uint32_t i = found; i-- > 0;) {  // bottom up: what is below a hole is in order
             const Node node = due_[i];
             Slot& entry = slots_[node.slot];
-            if (entry.order == 0 || entry.deadline > now.ns()) {
+            if (entry.order == idle_order || entry.deadline > now.ns()) {
                 settle(node.at);
                 continue;
             }
-            entry.at = 0;
+            at_[node.slot] = 0;
             remove(node.at);
-            due_[--first] = Node{entry.deadline, node.slot, 0};
+            due_[--first] = Node{entry.deadline, node.slot, entry.order};
+            entry.order = due_order;
         }
         due_next_ = first;
         due_end_ = found;
@@ -6744,7 +6753,7 @@ public:
             const uint32_t slot = due_[due_next_++].slot;
             if (due_next_ + ahead < due_end_) fetch(due_[due_next_ + ahead].slot);
             if (state(slot) != TimerState::due) continue;
-            slots_[slot].order = 0;
+            slots_[slot].order = idle_order;
             --due_left_;
             return slot;
         }
@@ -6768,18 +6777,20 @@ public:
 private:
     using Node = detail::TimerNode;
 
+    static constexpr Order idle_order = 0;
+    static constexpr Order due_order = 1;
+
     struct Slot {
-        int64_t deadline = 0;     // not before the key of the slot's node, also while idle
-        uint64_t order = 0;       // of scheduling; 0 while idle
-        uint32_t at = 0;          // the position of the slot's node; 0: it has none
-        uint32_t generation = 2;  // odd while acquired; 0 is that of the key which names none
+        int64_t deadline = 0;      // not before the key of the slot's node, also while idle
+        uint32_t generation = 2;   // odd while acquired; 0 is that of the key which names none
+        Order order = idle_order;  // of scheduling, if it is neither idle nor due
     };
     struct Group {
         uint64_t free;   // a bit for each of 64 slots
         uint64_t marks;  // the owner's
         Record* records;
     };
-    static_assert(sizeof(Slot) == 24);
+    static_assert(sizeof(Slot) == 16, "four slots per cache line");
 
     static constexpr uint32_t arity = 8;         // least_of_group() is written for it
     static constexpr uint32_t root = arity - 1;  // so that groups of children start at multiples
@@ -6797,7 +6808,7 @@ private:
     void put(uint32_t at, int64_t key, uint32_t slot) noexcept {
         nodes_[at].key = key;
         nodes_[at].slot = slot;
-        slots_[slot].at = at;
+        at_[slot] = at;
     }
 
     void sift_up(uint32_t at, int64_t key, uint32_t slot) noexcept {
@@ -6860,9 +6871,9 @@ private:
     // Gives the node at `at` its timer's deadline, or removes it if its timer is idle.
     void settle(uint32_t at) noexcept {
         const uint32_t slot = nodes_[at].slot;
-        Slot& entry = slots_[slot];
-        if (entry.order != 0) return sift_down(at, entry.deadline, slot);
-        entry.at = 0;
+        const Slot& entry = slots_[slot];
+        if (entry.order != idle_order) return sift_down(at, entry.deadline, slot);
+        at_[slot] = 0;
         remove(at);
     }
 
@@ -6895,13 +6906,33 @@ private:
             uint32_t next = i + 1;
             while (next < due_end_ && due_[next].key == due_[i].key) ++next;
             if (next - i > 1) {
-                for (uint32_t tie = i; tie < next; ++tie) {
-                    due_[tie].key = static_cast<int64_t>(slots_[due_[tie].slot].order);
-                }
+                for (uint32_t tie = i; tie < next; ++tie) due_[tie].key = due_[tie].at;
                 detail::sort_nodes(due_ + i, nodes_ + end_, next - i);
             }
             i = next;
         }
+    }
+
+    // Gives the scheduled timers the lowest numbers, in the order that they have, and schedules one
+    // more. The list of the due ones moves to its end: the timers that have nodes are not on it, so
+    // there is room for them.
+    [[gnu::cold, gnu::noinline]] void renumber(uint32_t slot, Instant deadline) noexcept {
+        uint32_t first = capacity_;
+        for (uint32_t i = due_end_; i-- > due_next_;) {
+            if (state(due_[i].slot) == TimerState::due) due_[--first] = due_[i];
+        }
+        due_next_ = first;
+        due_end_ = capacity_;
+        const uint32_t count = end_ - root;
+        for (uint32_t at = root; at < end_; ++at) nodes_[at].key = slots_[nodes_[at].slot].order;
+        detail::sort_nodes(nodes_ + root, due_, count);
+        last_order_ = due_order;
+        for (uint32_t at = root; at < end_; ++at) {
+            Order& order = slots_[nodes_[at].slot].order;
+            if (order != idle_order) order = ++last_order_;
+        }
+        sweep();  // which makes a heap of them again
+        schedule(slot, deadline);
     }
 
     void fetch(uint32_t slot) noexcept {
@@ -6918,9 +6949,10 @@ private:
         return (size_t{64} << chunk / 2) * sizeof(Record);
     }
     // One entry more than there are groups: release() writes it before it knows whether to keep it.
-    static constexpr size_t table_bytes(uint32_t capacity) noexcept {
-        return (root + 1) * sizeof(Node) + size_t{capacity} * (2 * sizeof(Node) + sizeof(Slot)) +
-               size_t{capacity / 64} * sizeof(Group) + size_t{capacity / 64 + 1} * sizeof(uint32_t);
+    static constexpr size_t table_bytes(size_t capacity) noexcept {
+        constexpr size_t each = 2 * sizeof(Node) + sizeof(Slot) + sizeof(uint32_t);
+        return (root + 1) * sizeof(Node) + capacity * each + capacity / 64 * sizeof(Group) +
+               (capacity / 64 + 1) * sizeof(uint32_t);
     }
 
     // One more chunk of records, and one block that holds all tables for as many slots.
@@ -6940,7 +6972,10 @@ private:
             groups_[i - 1] = Group{~uint64_t{0}, 0, records + (i - 1 - capacity_ / 64) * 64};
             open_[open_count_++] = i - 1;
         }
-        for (uint32_t i = capacity_; i < capacity; ++i) slots_[i] = Slot{};
+        for (uint32_t i = capacity_; i < capacity; ++i) {
+            slots_[i] = Slot{};
+            at_[i] = 0;
+        }
         capacity_ = capacity;
         ++chunk_count_;
         return true;
@@ -6950,25 +6985,29 @@ private:
         Node* const nodes = static_cast<Node*>(table);
         Node* const due = nodes + root + 1 + capacity;
         Slot* const slots = static_cast<Slot*>(static_cast<void*>(due + capacity));
-        Group* const groups = static_cast<Group*>(static_cast<void*>(slots + capacity));
+        uint32_t* const at = static_cast<uint32_t*>(static_cast<void*>(slots + capacity));
+        Group* const groups = static_cast<Group*>(static_cast<void*>(at + capacity));
         for (uint32_t i = root; i < end_; ++i) nodes[i] = nodes_[i];
         for (uint32_t i = due_next_; i < due_end_; ++i) due[i] = due_[i];
         for (uint32_t i = 0; i < capacity_; ++i) slots[i] = slots_[i];
+        for (uint32_t i = 0; i < capacity_; ++i) at[i] = at_[i];
         for (uint32_t i = 0; i < capacity_ / 64; ++i) groups[i] = groups_[i];
         if (nodes_ != nullptr) M::release(nodes_, table_bytes(capacity_), table_alignment);
         nodes_ = nodes;
         due_ = due;
         slots_ = slots;
+        at_ = at;
         groups_ = groups;
         open_ = static_cast<uint32_t*>(static_cast<void*>(groups + capacity / 64));
     }
 
     Node* nodes_ = nullptr;  // from root to end_
     Slot* slots_ = nullptr;
+    uint32_t* at_ = nullptr;  // the position of each slot's node; 0: it has none
     Group* groups_ = nullptr;
     uint32_t* open_ = nullptr;  // the groups that have a free slot
     Node* due_ = nullptr;       // from due_next_ to due_end_, some perhaps cancelled since
-    uint64_t last_order_ = 0;
+    Order last_order_ = due_order;
     uint32_t end_ = root;
     uint32_t scheduled_ = 0;  // how many nodes are timers; the others were cancelled
     uint32_t due_next_ = 0;

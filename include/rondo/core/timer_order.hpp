@@ -19,7 +19,7 @@ namespace rondo::inline RONDO_ABI::detail {
 struct TimerNode {
     int64_t key;
     uint32_t slot;
-    uint32_t at;  // the position in the heap, only while a due set is collected
+    uint32_t at;  // while a due set is collected: the position; then the order of scheduling
 };
 
 static_assert(sizeof(TimerNode) == 16, "four timer nodes per cache line");
