@@ -6548,6 +6548,8 @@ inline void sort_nodes(TimerNode* nodes, TimerNode* scratch, size_t count) noexc
 #include <stddef.h>
 #include <stdint.h>
 
+#include <concepts>
+
 namespace rondo::inline RONDO_ABI {
 
 /// Names one timer: a slot and which of its users is meant. A default-constructed key names none.
@@ -6569,8 +6571,9 @@ enum class TimerState : uint8_t { idle, scheduled, due };
 /// Cost: acquire, release, unschedule and a move to a later deadline are O(1), other moves
 /// O(log n). earliest() and take_due() pay for what later moves and cancellations left behind: at
 /// most as much as doing them at once would have cost. Equal deadlines are told apart by numbers of
-/// type `Order`; when these run out, once in four billion calls, all timers are numbered anew.
-template <class Record, Memory M = Malloc, class Order = uint32_t>
+/// type `Order`; when these run out, once in four billion calls, all timers are numbered anew. They
+/// must be more than the timers that are ever scheduled at once, and two.
+template <class Record, Memory M = Malloc, std::unsigned_integral Order = uint32_t>
 class TimerHeap {
 public:
     /// No slot.
@@ -6779,6 +6782,7 @@ private:
 
     static constexpr Order idle_order = 0;
     static constexpr Order due_order = 1;
+    static constexpr Order max_order = static_cast<Order>(-1);
 
     struct Slot {
         int64_t deadline = 0;      // not before the key of the slot's node, also while idle
@@ -6926,6 +6930,7 @@ private:
         const uint32_t count = end_ - root;
         for (uint32_t at = root; at < end_; ++at) nodes_[at].key = slots_[nodes_[at].slot].order;
         detail::sort_nodes(nodes_ + root, due_, count);
+        RONDO_ASSERT(scheduled_ < max_order - due_order, "more timers than there are numbers");
         last_order_ = due_order;
         for (uint32_t at = root; at < end_; ++at) {
             Order& order = slots_[nodes_[at].slot].order;
@@ -6972,10 +6977,8 @@ private:
             groups_[i - 1] = Group{~uint64_t{0}, 0, records + (i - 1 - capacity_ / 64) * 64};
             open_[open_count_++] = i - 1;
         }
-        for (uint32_t i = capacity_; i < capacity; ++i) {
-            slots_[i] = Slot{};
-            at_[i] = 0;
-        }
+        for (uint32_t i = capacity_; i < capacity; ++i) slots_[i] = Slot{};
+        for (uint32_t i = capacity_; i < capacity; ++i) at_[i] = 0;
         capacity_ = capacity;
         ++chunk_count_;
         return true;

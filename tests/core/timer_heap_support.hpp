@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSL-1.0
 #pragma once
-// What the tests of the timer heap share: counted memory, and the plainest thing that keeps the same
-// promises, to compare any heap with.
+// What the tests of the timer heap share: counted memory, and the plainest thing that keeps the
+// same promises, to compare any heap with.
 
 #include <rondo/core/timer_heap.hpp>
 

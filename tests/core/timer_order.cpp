@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSL-1.0
-// The order of equal deadlines, when the numbers that tell it run out: here 253, not four billion.
+// The order of equal deadlines, when the numbers that tell it run out: here 254, not four billion.
 
 #include <rondo/core/timer_order.hpp>
 
@@ -65,6 +65,21 @@ TEST_CASE("timers that are due already stay so when the numbers run out") {
     for (size_t i = 3; i < slots.size(); ++i) REQUIRE(heap.next_due() == slots[i]);
     REQUIRE_FALSE(heap.due_left());
     REQUIRE(take(heap, 20) == std::vector{slots[2]});
+}
+
+TEST_CASE("due timers stay so among as many others as there is room for when the numbers run out") {
+    Heap heap;
+    const uint32_t other = add(heap, 50);
+    std::vector<uint32_t> slots;
+    for (int64_t i = 0; i < 60; ++i) slots.push_back(add(heap, i / 3));
+    for (int i = 0; i < 3; ++i) add(heap, 40);
+    REQUIRE(heap.take_due(Instant(20)) == 60);
+    for (size_t i = 10; i < slots.size(); ++i) heap.schedule(slots[i], Instant(100));
+    run_out(heap, other, 101);
+    for (size_t i = 0; i < 10; ++i) REQUIRE(heap.next_due() == slots[i]);
+    REQUIRE_FALSE(heap.due_left());
+    REQUIRE(take(heap, 40).size() == 3);
+    REQUIRE(take(heap, 100) == std::vector(slots.begin() + 10, slots.end()));
 }
 
 TEST_CASE("a cancelled timer stays so when the numbers run out") {
