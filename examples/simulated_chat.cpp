@@ -14,6 +14,7 @@ using Loop = rondo::EventLoop<rondo::SimPoller>;
 // [simulated_chat]
 TEST_CASE("a line is heard by the others, however bad the network is") {
     const auto seed = GENERATE(range(uint64_t{1}, uint64_t{21}));
+    CAPTURE(seed);
     rondo::sim::World world({.seed = seed,
                              .latency = {20ms, 80ms, 2s},
                              .bytes_per_second = 10'000,
@@ -40,17 +41,19 @@ TEST_CASE("a line is heard by the others, however bad the network is") {
     world.drive(clients);
     world.run_for(10s);
 
-    INFO(world.trace().text());
     guests.find(ann)->send("/name Ann\nhello\n");
     world.run_for(10s);
+    UNSCOPED_INFO(world.trace().text());
     CHECK(heard.find("Ann: hello\n") != heard.npos);
 
     world.cut(hall, home);  // an hour without a network, in no time
     guests.find(ann)->send("is anybody there?\n");
     world.run_for(1h);
+    UNSCOPED_INFO(world.trace().text());
     CHECK(heard.find("there?") == heard.npos);
     world.heal(hall, home);
     world.run_for(10s);
+    UNSCOPED_INFO(world.trace().text());
     CHECK(heard.find("Ann: is anybody there?\n") != heard.npos);
 }
 // [/simulated_chat]

@@ -2,8 +2,8 @@
 #pragma once
 // Network: the time of a world, what is going to happen in it, and the links between its hosts.
 // What is sent over a link arrives in the order of the stream it belongs to, after the link's
-// latency; within a host it arrives at once. A link that is cut holds what is sent until it heals,
-// as TCP would by sending it again.
+// latency; within a host it arrives at once. A link that is cut holds what streams send until it
+// heals, as TCP would by sending it again; datagrams are lost.
 
 #include <algorithm>
 #include <functional>

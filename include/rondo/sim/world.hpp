@@ -123,8 +123,8 @@ public:
         settle(end);
         network_.advance(end);
     }
-    /// Runs until nothing is left that could ever happen: no bytes on the way, no timer. False:
-    /// that took longer than `most`.
+    /// Runs until nothing is left that could ever happen: no timer, and no bytes on the way but
+    /// those that a cut link holds. False: that took longer than `most`.
     bool settle(Duration most) { return settle(now() + most); }
 
     // What happened.
