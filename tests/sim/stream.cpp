@@ -12,8 +12,74 @@
 using namespace rondo;
 using namespace std::chrono_literals;
 
+namespace {
+
+using Loop = EventLoop<SimPoller>;
+
+// A client that connects over a link which is cut.
+struct CutOff {
+    sim::World world{{.latency = {5ms, 5ms, 5ms}}};
+    Loop there{SimPoller(world, world.host("there"))}, here{SimPoller(world, world.host("here"))};
+    Server<Loop> server{there};
+    size_t accepted = 0;
+    int ended = 0;  // why
+    int fd = -1;
+
+    CutOff() {
+        world.drive(there);
+        world.drive(here);
+        server.on_open([this](auto&) { ++accepted; });
+        server.on_close([this](auto&, const Error& reason) { ended = reason.code(); });
+        server.listen(Endpoint::ipv4_any(80)).value();
+        world.cut(world.host("here"), world.host("there"));
+        fd = here.sockets().connect_to(world.host("there").address(80), {}).value();
+    }
+    ~CutOff() { here.sockets().close(fd); }
+    void heal() { world.heal(world.host("here"), world.host("there")); }
+    int error() { return here.sockets().error(fd); }
+    int writing() {
+        const std::byte byte{};
+        return here.sockets().write(fd, {&byte, 1}).code;
+    }
+};
+
+}  // namespace
+
+TEST_CASE("a connect over a link that stays cut fails after a time, and nobody hears of it") {
+    CutOff site;
+    site.world.run_for(126s);
+    CHECK(site.writing() == EAGAIN);
+    site.world.run_for(2s);
+    CHECK(site.error() == ETIMEDOUT);
+    site.heal();
+    site.world.run_for(1s);
+    CHECK(site.accepted == 0);
+}
+
+TEST_CASE("a connect over a link that was cut comes when it heals") {
+    CutOff site;
+    site.world.run_for(100s);
+    site.heal();
+    site.world.run_for(100s);
+    CHECK(site.accepted == 1);
+    CHECK(site.error() == 0);
+    CHECK(site.writing() == 0);
+    CHECK(site.ended == 0);
+}
+
+TEST_CASE("a connect whose answer comes too late is a reset connection to the other side") {
+    CutOff site;
+    site.world.run_for(127s - 7ms);
+    site.heal();
+    site.world.run_for(6ms);
+    CHECK(site.accepted == 1);
+    CHECK(site.ended == 0);
+    site.world.run_for(1s);
+    CHECK(site.error() == ETIMEDOUT);
+    CHECK(site.ended == ECONNRESET);
+}
+
 TEST_CASE("a half-close ends one direction in the middle of a write, and the other goes on") {
-    using Loop = EventLoop<SimPoller>;
     sim::World world({.latency = {5ms, 5ms, 5ms}, .faults = {.half_close = 1}});
     Loop there{SimPoller(world, world.host("there"))}, here{SimPoller(world, world.host("here"))};
     world.drive(there);

@@ -206,7 +206,7 @@ private:
         const bool refused = net->strikes(&sim::Faults::connect_refused);
         const auto arrive = [net, weak = std::weak_ptr(end), there, at, refused, home = host_] {
             const auto self = weak.lock();
-            if (!self) return;
+            if (!self || !self->connecting()) return;
             const int code = refused ? ECONNREFUSED : meet(*there, self, at);
             if (code == 0) return;
             Instant unordered;
@@ -214,6 +214,9 @@ private:
                        [self, code] { self->refuse(code); });
         };
         if (local) return net->after(Duration(), arrive);  // in progress until the next wait
+        if (net->is_cut(host_->index(), there->index())) {
+            refuse_at(net->options.connect_timeout, ETIMEDOUT);
+        }
         Instant unordered;
         net->carry(host_->index(), there->index(), 0, unordered, arrive);
     }

@@ -44,8 +44,10 @@ public:
         a->come_up();
         b->come_up();
     }
-    /// The client's end hears that it is connected later than the server's.
+    /// The client's end hears that it is connected later than the server's, perhaps too late.
     void come_up() {
+        const auto server = other_.lock();
+        if (broken_ && server) return server->refused_bytes();
         if (link_ == Link::up) return;
         link_ = Link::up;
         changed(every_readiness);

@@ -59,7 +59,7 @@ struct WorldOptions {
     size_t buffer = 65536;        ///< bytes on the way in one direction of a stream
     Delay job{};                  ///< that a SimExecutor runs, such as looking up a name
     Delay turn{};                 ///< what one turn of a loop takes on a slow host
-    // Of a connect that is lost, or to an address that nobody has; over a cut link it waits.
+    // Of a connect that is lost, to an address that nobody has, or over a link that stays cut.
     Duration connect_timeout = Duration::seconds(127);  // tcp(7): tcp_syn_retries is 6
     Faults faults{};
 };
