@@ -112,6 +112,19 @@ TEST_CASE("a peer that never finishes holds up close() as long as its timeout",
     CHECK(rig.rig.loop.poller().now() == start + Duration(3s));
 }
 
+TEST_CASE("close() has its own timeout, however long the connection might have been idle",
+          "[connection_end]") {
+    StreamRig<ManualPoller> rig({.idle_timeout = 20s, .close_timeout = 3s});
+    const Instant start = rig.rig.loop.poller().now();
+    auto& connection = rig.open();
+    rig.rig.loop.run_for(1s);
+    connection.close();
+    rig.rig.loop.run();
+    CHECK(rig.closed == 1);
+    CHECK(rig.reason == ETIMEDOUT);
+    CHECK(rig.rig.loop.poller().now() == start + Duration(4s));
+}
+
 KERNEL_CASE("abort() ends at once, and on_close comes later, once", "[connection_end]") {
     StreamRig<TestType> rig;
     auto& connection = rig.open();

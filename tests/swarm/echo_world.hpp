@@ -57,7 +57,7 @@ public:
         server_->on_open([this](auto&) { ++accepted_; });
         server_->on_close([this](auto& connection, const Error& reason) {
             ++server_closed_;
-            check_idle(connection, reason);
+            check_end(connection, reason, world.host("server"));
         });
         server_->listen(Endpoint::ipv4_any(7000)).value();
         world.drive(server_loop_);
@@ -73,12 +73,23 @@ public:
         Violations found;
         found.unless_equal(opened + failed, plan.clients, "opened and failed, clients");
         found.unless_equal(closed_, opened, "closed, opened");
-        if (complete) found.unless_equal(finished, opened, "heard all, opened");
+        const auto struck = [this](auto fault) { return world.struck(fault); };
+        using F = sim::Faults;
+        if (complete) {
+            found.unless_equal(finished, opened, "heard all, opened");
+            found.unless_equal(failed_ends_, 0, "streams that ended otherwise than they should");
+            found.unless(failed <= struck(&F::connect_refused) + struck(&F::connect_lost),
+                         "a connect failed for nothing");
+        }
+        const size_t shed = server_->listener().counters().shed;
+        found.unless(accepted_ + shed + struck(&F::accept_aborted) >= opened,
+                     "a connection was never accepted");
         found.unless_equal(server_closed_, accepted_, "closed, accepted by the server");
         found.unless_equal(wrong_bytes_, 0, "bytes that weren't sent so");
         found.unless_equal(wrong_calls_, 0, "calls of a handler that was done");
         found.unless_equal(overfull_, 0, "queues above their mark by more than a send");
         found.unless_equal(early_, 0, "timers that came early");
+        found.unless_equal(late_, 0, "timers that came late");
         found.unless_equal(timers_due_, timers_run_, "timers due, and run");
         found.unless_equal(duels_won_, duels_, "duels won, begun");
         found.unless_equal(idle_wrong_, 0, "idle timeouts that came early or late");
@@ -114,7 +125,7 @@ private:
             streams_.on_data([this](auto& stream, auto data) { heard(stream, data); });
             streams_.on_close([this](auto& stream, const Error& reason) {
                 ++of_.closed_;
-                of_.check_idle(stream, reason);
+                of_.check_end(stream, reason, loop_.poller().host());
                 of_.ended = of_.world.now();
                 if (!std::exchange(stream.state().open, false)) ++of_.wrong_calls_;
                 if (stream.state().heard == of_.plan.bytes) ++of_.finished;
@@ -188,6 +199,7 @@ private:
             loop_.after(delay, [this, due] {
                 ++of_.timers_run_;
                 if (of_.world.now() < due) ++of_.early_;
+                if (of_.world.now() > due + of_.turn(loop_.poller().host())) ++of_.late_;
                 tick();
             });
         }
@@ -236,23 +248,28 @@ private:
         size_t ticks_ = 0;
     };
 
-    // A turn of a slow host may be on when it is time.
-    void check_idle(auto& connection, const Error& reason) {
+    // A slow host may be in a turn when it is time, and tells of a stream's end in the next.
+    Duration turn(const sim::Host& host) {
+        return host.slow() ? world.network().options.turn.max : Duration();
+    }
+    void check_end(auto& connection, const Error& reason, const sim::Host& host) {
         const Duration limit = plan.options.idle_timeout;
-        if (limit == never || std::string_view(reason.call()) != "idle") return;
+        const bool timed_out = std::string_view(reason.call()) == "idle";
+        if (reason && !timed_out) ++failed_ends_;
+        if (!timed_out) return;
         const ConnectionCounters& counters = connection.counters();
         const Instant last = std::max(counters.last_received, counters.last_sent);
         const Duration silence = world.now() - last;
-        const Duration most = limit + world.network().options.turn.max * 2;
         ++idle;
-        if (silence < limit || silence > most) ++idle_wrong_;
+        if (silence < limit || silence > limit + turn(host) * 2) ++idle_wrong_;
     }
 
     Loop server_loop_;
     std::optional<Server<Loop>> server_;
     size_t closed_ = 0, accepted_ = 0, server_closed_ = 0;
     size_t wrong_bytes_ = 0, wrong_calls_ = 0, overfull_ = 0;
-    size_t timers_due_ = 0, timers_run_ = 0, early_ = 0, idle_wrong_ = 0;
+    size_t timers_due_ = 0, timers_run_ = 0, early_ = 0, late_ = 0, idle_wrong_ = 0;
+    size_t failed_ends_ = 0;
     size_t duels_ = 0, duels_won_ = 0;
     std::vector<std::unique_ptr<Site>> sites_;
 };

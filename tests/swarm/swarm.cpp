@@ -60,7 +60,7 @@ struct Swarm {
         std::printf("%s: %llu seeds, %zu broken, %zu calm, %zu done, hash %016llx\n", name,
                     static_cast<unsigned long long>(seeds), broken, quiet, work,
                     static_cast<unsigned long long>(hash));
-        bool all = work > 0 && idle != 0;
+        bool all = work > 0 && quiet > 0 && idle != 0;
         if (idle) std::printf("%12zu  idle timeout\n", *idle);
         for (size_t i = 0; i < std::size(struck); ++i) {
             std::printf("%12zu  %s\n", struck[i], sim::all_faults[i].name);
