@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSL-1.0
-// TimerHeap against a std::multimap: the same deadlines, the same order, the same due set.
+// TimerHeap against a std::map: the same deadlines, the same order, the same due set, which is
+// fetched in parts; once as it is, and once with so few numbers of scheduling that they run out.
 #include <rondo/core/timer_heap.hpp>
 
 #include <map>
@@ -13,17 +14,24 @@ using rondo::test::Input;
 
 namespace {
 
-using Heap = rondo::TimerHeap<uint64_t>;
-
 // A deadline and when it was set.
 using Order = std::pair<int64_t, uint64_t>;
 
+template <class Heap>
 class Pair {
 public:
+    /// `used` numbers of scheduling are gone already.
+    Pair(size_t most, int used) : most_(most) {
+        const uint32_t slot = heap_.acquire().key.slot;
+        for (int64_t i = 0; i < used; ++i) heap_.schedule(slot, Instant(i));
+        heap_.unschedule(slot);
+        heap_.release(slot);
+    }
+
     void step(Input& in) {
         switch (in.below(8)) {
             case 0:
-                if (slots_.size() < 1000) add(in);
+                if (slots_.size() < most_) add(in);
                 break;
             case 1:
                 if (!slots_.empty()) move(in);
@@ -43,7 +51,7 @@ public:
             default:
                 run(in);
         }
-        demand(heap_.size() == model_.size(), "the sizes differ");
+        demand(heap_.size() == model_.size() + due_.size(), "the sizes differ");
     }
 
 private:
@@ -71,7 +79,7 @@ private:
         set(one, some_deadline(in));
     }
     void set(Slot& one, int64_t deadline) {
-        if (one.scheduled) model_.erase(one.order);
+        forget(one);
         one.order = {deadline, ++count_};
         one.scheduled = true;
         model_[one.order] = one.slot;
@@ -84,8 +92,12 @@ private:
     }
     void cancel(Slot& one) {
         demand(heap_.unschedule(one.slot) == one.scheduled, "unschedule() says something else");
-        if (one.scheduled) model_.erase(one.order);
+        forget(one);
         one.scheduled = false;
+    }
+    void forget(const Slot& one) {
+        if (one.scheduled) model_.erase(one.order);
+        if (one.scheduled) due_.erase(one.order);
     }
     void release(size_t index) {
         cancel(slots_[index]);
@@ -97,31 +109,44 @@ private:
         slots_.pop_back();
     }
     void run(Input& in) {
-        const int64_t now = some_deadline(in);
-        size_t due = 0;
-        for (const auto& [order, slot] : model_) due += order.first <= now ? 1 : 0;
-        demand(heap_.take_due(Instant(now)) == due, "another number is due");
-        for (uint32_t slot = 0; (slot = heap_.next_due()) != Heap::npos; --due) {
-            demand(!model_.empty() && model_.begin()->second == slot, "another one is due next");
-            model_.erase(model_.begin());
-            for (Slot& one : slots_) {
-                if (one.slot == slot) one.scheduled = false;
+        demand(heap_.due_left() != due_.empty(), "due_left() says something else");
+        if (due_.empty()) {
+            const int64_t now = some_deadline(in);
+            while (!model_.empty() && model_.begin()->first.first <= now) {
+                due_.insert(model_.extract(model_.begin()));
             }
+            demand(heap_.take_due(Instant(now)) == due_.size(), "another number is due");
         }
-        demand(due == 0, "not all of the due ones came");
+        for (uint64_t left = in.below(64); left > 0; --left) fetch();
+    }
+    void fetch() {
+        const uint32_t slot = heap_.next_due();
+        demand((slot == Heap::npos) == due_.empty(), "too many or too few come");
+        if (due_.empty()) return;
+        demand(due_.begin()->second == slot, "another one is due next");
+        due_.erase(due_.begin());
+        for (Slot& one : slots_) {
+            if (one.slot == slot) one.scheduled = false;
+        }
     }
 
+    const size_t most_;
     Heap heap_;
     std::vector<Slot> slots_;
-    std::map<Order, uint32_t> model_;
+    std::map<Order, uint32_t> model_, due_;
     uint64_t count_ = 0;
 };
+
+template <class Heap>
+void play(Input in, size_t most, int used) {
+    Pair<Heap> pair(most, used);
+    while (!in.empty()) pair.step(in);
+}
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-    Input in(data, size);
-    Pair pair;
-    while (!in.empty()) pair.step(in);
+    play<rondo::TimerHeap<uint64_t>>({data, size}, 1000, 0);
+    play<rondo::TimerHeap<uint64_t, rondo::Malloc, uint8_t>>({data, size}, 200, 200);
     return 0;
 }
