@@ -1613,7 +1613,7 @@ namespace detail {
 // Never repeated: after EINTR Linux has already released the number (close(2), "Dealing with error
 // returns from close()"), so a second close would hit whoever got that number in between. errno
 // stays, so that cleaning up doesn't hide the reason for it.
-inline void close_fd(int fd) noexcept {
+[[gnu::noinline]] inline void close_fd(int fd) noexcept {
     const int saved = errno;
     ::close(fd);
     errno = saved;
@@ -1904,7 +1904,8 @@ inline IoResult write_behind_mask(int fd, const iovec* parts, int count) noexcep
 // For what isn't a socket. RWF_NOSIGNAL (0x100, Linux 6.18) is newer than most C libraries; an
 // older kernel, or a file that takes no flags, answers EOPNOTSUPP and has written nothing. Offset
 // -1 is the file's own position (pwritev2(2)).
-inline IoResult write_no_signal(int fd, const iovec* parts, int count) noexcept {
+[[gnu::cold, gnu::noinline]] inline IoResult write_no_signal(int fd, const iovec* parts,
+                                                             int count) noexcept {
 #ifdef RWF_HIPRI
     constexpr int rwf_nosignal = 0x100;
     const IoResult result = repeat([=] { return ::pwritev2(fd, parts, count, -1, rwf_nosignal); });
@@ -2988,7 +2989,7 @@ public:
     }
 
     // A port of the parent is abandoned, also if the child has forgotten to do so.
-    void close(Port& port) noexcept {
+    [[gnu::cold, gnu::noinline]] void close(Port& port) noexcept {
         if (port.owner() != getpid()) return port.abandon();
         if (port.wanted() != 0) drop(port, port.wanted());
         port.close();
@@ -3107,7 +3108,7 @@ private:
     using Function = void(int, siginfo_t*, void*);
     static inline constinit Function* entry = &on_signal;
 
-    bool deliver(int number) noexcept {
+    [[gnu::noinline]] bool deliver(int number) noexcept {
         const pid_t self = getpid();
         bool wanted = false;
         for (Port* port = ports_.load(); port != nullptr; port = port->next) {
@@ -3997,7 +3998,8 @@ private:
         return event;
     }
 
-    Result<void> control(int operation, int fd, Interest interest, Token token) noexcept {
+    [[gnu::noinline]] Result<void> control(int operation, int fd, Interest interest,
+                                           Token token) noexcept {
         epoll_event event = native(interest, token);
         if (set_.get() < 0) return Error::on_fd(EBADF, "epoll_ctl", fd);
         if (epoll_ctl(set_.get(), operation, fd, &event) == 0) [[likely]]
@@ -4092,20 +4094,7 @@ public:
     ~Array() { release(); }
 
     /// Room for `count` elements; false if memory is out, with everything as before.
-    bool reserve(size_t count) noexcept {
-        if (count <= capacity_) return true;
-        size_t capacity = capacity_ + capacity_ / 2;
-        if (capacity < count) capacity = count;
-        if (capacity < 8) capacity = 8;
-        if (capacity > SIZE_MAX / sizeof(T)) return false;
-        void* const memory = M::allocate(capacity * sizeof(T), alignof(T));
-        if (memory == nullptr) return false;
-        if (size_ != 0) memcpy(memory, static_cast<const void*>(data_), size_ * sizeof(T));
-        release();
-        data_ = static_cast<T*>(memory);
-        capacity_ = capacity;
-        return true;
-    }
+    bool reserve(size_t count) noexcept { return count <= capacity_ || grow(count); }
 
     /// False if memory is out.
     bool push_back(const T& value) noexcept {
@@ -4138,6 +4127,20 @@ public:
     bool empty() const noexcept { return size_ == 0; }
 
 private:
+    [[gnu::cold, gnu::noinline]] bool grow(size_t count) noexcept {
+        size_t capacity = capacity_ + capacity_ / 2;
+        if (capacity < count) capacity = count;
+        if (capacity < 8) capacity = 8;
+        if (capacity > SIZE_MAX / sizeof(T)) return false;
+        void* const memory = M::allocate(capacity * sizeof(T), alignof(T));
+        if (memory == nullptr) return false;
+        if (size_ != 0) memcpy(memory, static_cast<const void*>(data_), size_ * sizeof(T));
+        release();
+        data_ = static_cast<T*>(memory);
+        capacity_ = capacity;
+        return true;
+    }
+
     void release() noexcept {
         if (data_ == nullptr) return;
         M::release(static_cast<void*>(data_), capacity_ * sizeof(T), alignof(T));
@@ -4710,7 +4713,7 @@ public:
     bool empty() const noexcept { return begin_ == end_; }
 
     /// Copies `more` to the back. False: memory is out, and nothing changed.
-    bool append(std::span<const std::byte> more) noexcept {
+    [[gnu::noinline]] bool append(std::span<const std::byte> more) noexcept {
         if (more.empty()) return true;
         if (!make_room(more.size())) return false;
         memcpy(bytes_ + end_, more.data(), more.size());
@@ -5278,7 +5281,7 @@ private:
         free_ = place;
     }
 
-    bool grow() noexcept {
+    [[gnu::cold, gnu::noinline]] bool grow() noexcept {
         void* const memory = M::allocate(sizeof(Chunk), alignof(Chunk));
         if (memory == nullptr) return false;
         Chunk* const chunk = ::new (memory) Chunk;
@@ -6276,7 +6279,7 @@ public:
     }
 
     /// Drops `count` bytes from the front. Owners end last: their destructors may use the queue.
-    void consume(Pool& pool, size_t count) noexcept {
+    [[gnu::noinline]] void consume(Pool& pool, size_t count) noexcept {
         RONDO_ASSERT(count <= size_, "more bytes were consumed than there are");
         size_ -= count;
         Piece* piece = first_;
@@ -6505,7 +6508,8 @@ inline void radix_pass(const TimerNode* from, TimerNode* to, size_t count, uint6
 }
 
 /// Sorts `count` nodes by key. `scratch` has room for as many.
-inline void sort_nodes(TimerNode* nodes, TimerNode* scratch, size_t count) noexcept {
+[[gnu::noinline]] inline void sort_nodes(TimerNode* nodes, TimerNode* scratch,
+                                         size_t count) noexcept {
     if (count <= 40) return insertion_sort(nodes, count);  // measured: equal at about 40
     int64_t low = nodes[0].key;
     int64_t high = low;
@@ -6658,7 +6662,7 @@ public:
 
     /// Sets the deadline; among equal deadlines the timer is now the last. A due one is due no
     /// more.
-    void schedule(uint32_t slot, Instant deadline) noexcept {
+    [[gnu::noinline]] void schedule(uint32_t slot, Instant deadline) noexcept {
         const auto next = static_cast<Order>(last_order_ + 1);
         if (next == 0) return renumber(slot, deadline);
         Slot& entry = slots_[slot];
@@ -7302,7 +7306,7 @@ public:
     }
 
     /// The slot of a number >= 0; nullptr if memory is out.
-    Slot* make(int fd) noexcept {
+    [[gnu::cold, gnu::noinline]] Slot* make(int fd) noexcept {
         const size_t page = static_cast<unsigned>(fd) / page_size;
         if (page >= pages_.size() && !pages_.resize(page + 1)) return nullptr;
         if (pages_[page] == nullptr) {
@@ -8713,10 +8717,11 @@ private:
         const uint32_t slot = firing.slot;
         TimerRecord& record = heap_.record(slot);
         firing.closure = nullptr;
-        if ((record.flags & TimerRecord::cancelled) != 0) return end(slot);
-        if (again != never) return heap_.schedule(slot, now + again);
-        if (heap_.state(slot) != TimerState::idle) return;
-        leave(slot);
+        if ((record.flags & TimerRecord::cancelled) == 0) {
+            if (again != never) return heap_.schedule(slot, now + again);
+            if (heap_.state(slot) != TimerState::idle) return;
+            leave(slot);
+        }
         end(slot);
     }
 
@@ -8732,7 +8737,7 @@ private:
     }
 
     // The closure's destructor may use the loop, and finds its own id stale.
-    void end_closure(uint32_t slot) noexcept {
+    [[gnu::noinline]] void end_closure(uint32_t slot) noexcept {
         TimerRecord& record = heap_.record(slot);
         heap_.revoke(slot);
         if (auto* const destroy = std::exchange(record.destroy, nullptr)) destroy(record.storage);
@@ -9157,28 +9162,29 @@ public:
     void background(int fd, bool on) noexcept {
         if (!refuse()) descriptors_.set_background(fd, on);
     }
-    void background(TimerId id, bool on) noexcept {
+    [[gnu::noinline]] void background(TimerId id, bool on) noexcept {
         if (!refuse()) timers_.set_background(id, on);
     }
     void background(Remote& remote, bool on) noexcept { remote.set_background(on); }
 
     // Running ----------------------------------------------------------------------------------
+    // Hot functions of their own: who makes a loop calls what is cold, and is compiled for size.
 
     /// Turns until stop() or until nothing is left that could wake it: no foreground watch, timer,
     /// child or Remote, and no task. (Signal watches and hooks keep nothing going.) Returns how
     /// many handlers ran, the loop's own for signals included.
     /// Threads: makes the calling thread the loop's.
     /// Errors: asserts that it isn't called by a handler.
-    size_t run();
+    [[gnu::hot, gnu::noinline]] size_t run();
     /// One turn; waits if nothing is ready, unless nothing is left that could wake it. Otherwise as
     /// run().
-    size_t run_once(Phases phases = Phases::all);
+    [[gnu::hot, gnu::noinline]] size_t run_once(Phases phases = Phases::all);
     /// One turn without waiting. The only one that a handler may call: it first finishes what is
     /// left of the outer turn, never enters a running handler, and doesn't consume a stop.
     /// Threads: as run(); nested, the loop's.
-    size_t poll(Phases phases = Phases::all);
+    [[gnu::hot, gnu::noinline]] size_t poll(Phases phases = Phases::all);
     /// Turns until stop(), until nothing is left, or for `duration`. Otherwise as run().
-    size_t run_for(Duration duration);
+    [[gnu::hot, gnu::noinline]] size_t run_for(Duration duration);
 
     /// Makes the current run, or the next one, return after the running handler. The rest of the
     /// turn is kept for the next one.
@@ -11426,7 +11432,7 @@ private:
         }
         Accepting(const Accepting&) = delete;
         Accepting& operator=(const Accepting&) = delete;
-        ~Accepting() {
+        [[gnu::noinline]] ~Accepting() {
             if (listener == nullptr) return;
             listener->accepting_ = nullptr;
             listener->on_accept_ = std::move(handler);

@@ -186,7 +186,8 @@ private:
         return event;
     }
 
-    Result<void> control(int operation, int fd, Interest interest, Token token) noexcept {
+    [[gnu::noinline]] Result<void> control(int operation, int fd, Interest interest,
+                                           Token token) noexcept {
         epoll_event event = native(interest, token);
         if (set_.get() < 0) return Error::on_fd(EBADF, "epoll_ctl", fd);
         if (epoll_ctl(set_.get(), operation, fd, &event) == 0) [[likely]]

@@ -39,20 +39,7 @@ public:
     ~Array() { release(); }
 
     /// Room for `count` elements; false if memory is out, with everything as before.
-    bool reserve(size_t count) noexcept {
-        if (count <= capacity_) return true;
-        size_t capacity = capacity_ + capacity_ / 2;
-        if (capacity < count) capacity = count;
-        if (capacity < 8) capacity = 8;
-        if (capacity > SIZE_MAX / sizeof(T)) return false;
-        void* const memory = M::allocate(capacity * sizeof(T), alignof(T));
-        if (memory == nullptr) return false;
-        if (size_ != 0) memcpy(memory, static_cast<const void*>(data_), size_ * sizeof(T));
-        release();
-        data_ = static_cast<T*>(memory);
-        capacity_ = capacity;
-        return true;
-    }
+    bool reserve(size_t count) noexcept { return count <= capacity_ || grow(count); }
 
     /// False if memory is out.
     bool push_back(const T& value) noexcept {
@@ -85,6 +72,20 @@ public:
     bool empty() const noexcept { return size_ == 0; }
 
 private:
+    [[gnu::cold, gnu::noinline]] bool grow(size_t count) noexcept {
+        size_t capacity = capacity_ + capacity_ / 2;
+        if (capacity < count) capacity = count;
+        if (capacity < 8) capacity = 8;
+        if (capacity > SIZE_MAX / sizeof(T)) return false;
+        void* const memory = M::allocate(capacity * sizeof(T), alignof(T));
+        if (memory == nullptr) return false;
+        if (size_ != 0) memcpy(memory, static_cast<const void*>(data_), size_ * sizeof(T));
+        release();
+        data_ = static_cast<T*>(memory);
+        capacity_ = capacity;
+        return true;
+    }
+
     void release() noexcept {
         if (data_ == nullptr) return;
         M::release(static_cast<void*>(data_), capacity_ * sizeof(T), alignof(T));

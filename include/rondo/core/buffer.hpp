@@ -45,7 +45,7 @@ public:
     bool empty() const noexcept { return begin_ == end_; }
 
     /// Copies `more` to the back. False: memory is out, and nothing changed.
-    bool append(std::span<const std::byte> more) noexcept {
+    [[gnu::noinline]] bool append(std::span<const std::byte> more) noexcept {
         if (more.empty()) return true;
         if (!make_room(more.size())) return false;
         memcpy(bytes_ + end_, more.data(), more.size());

@@ -74,7 +74,7 @@ private:
         free_ = place;
     }
 
-    bool grow() noexcept {
+    [[gnu::cold, gnu::noinline]] bool grow() noexcept {
         void* const memory = M::allocate(sizeof(Chunk), alignof(Chunk));
         if (memory == nullptr) return false;
         Chunk* const chunk = ::new (memory) Chunk;

@@ -169,7 +169,7 @@ public:
     }
 
     /// Drops `count` bytes from the front. Owners end last: their destructors may use the queue.
-    void consume(Pool& pool, size_t count) noexcept {
+    [[gnu::noinline]] void consume(Pool& pool, size_t count) noexcept {
         RONDO_ASSERT(count <= size_, "more bytes were consumed than there are");
         size_ -= count;
         Piece* piece = first_;

@@ -134,7 +134,7 @@ public:
 
     /// Sets the deadline; among equal deadlines the timer is now the last. A due one is due no
     /// more.
-    void schedule(uint32_t slot, Instant deadline) noexcept {
+    [[gnu::noinline]] void schedule(uint32_t slot, Instant deadline) noexcept {
         const auto next = static_cast<Order>(last_order_ + 1);
         if (next == 0) return renumber(slot, deadline);
         Slot& entry = slots_[slot];

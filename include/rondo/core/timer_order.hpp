@@ -51,7 +51,8 @@ inline void radix_pass(const TimerNode* from, TimerNode* to, size_t count, uint6
 }
 
 /// Sorts `count` nodes by key. `scratch` has room for as many.
-inline void sort_nodes(TimerNode* nodes, TimerNode* scratch, size_t count) noexcept {
+[[gnu::noinline]] inline void sort_nodes(TimerNode* nodes, TimerNode* scratch,
+                                         size_t count) noexcept {
     if (count <= 40) return insertion_sort(nodes, count);  // measured: equal at about 40
     int64_t low = nodes[0].key;
     int64_t high = low;

@@ -279,28 +279,29 @@ public:
     void background(int fd, bool on) noexcept {
         if (!refuse()) descriptors_.set_background(fd, on);
     }
-    void background(TimerId id, bool on) noexcept {
+    [[gnu::noinline]] void background(TimerId id, bool on) noexcept {
         if (!refuse()) timers_.set_background(id, on);
     }
     void background(Remote& remote, bool on) noexcept { remote.set_background(on); }
 
     // Running ----------------------------------------------------------------------------------
+    // Hot functions of their own: who makes a loop calls what is cold, and is compiled for size.
 
     /// Turns until stop() or until nothing is left that could wake it: no foreground watch, timer,
     /// child or Remote, and no task. (Signal watches and hooks keep nothing going.) Returns how
     /// many handlers ran, the loop's own for signals included.
     /// Threads: makes the calling thread the loop's.
     /// Errors: asserts that it isn't called by a handler.
-    size_t run();
+    [[gnu::hot, gnu::noinline]] size_t run();
     /// One turn; waits if nothing is ready, unless nothing is left that could wake it. Otherwise as
     /// run().
-    size_t run_once(Phases phases = Phases::all);
+    [[gnu::hot, gnu::noinline]] size_t run_once(Phases phases = Phases::all);
     /// One turn without waiting. The only one that a handler may call: it first finishes what is
     /// left of the outer turn, never enters a running handler, and doesn't consume a stop.
     /// Threads: as run(); nested, the loop's.
-    size_t poll(Phases phases = Phases::all);
+    [[gnu::hot, gnu::noinline]] size_t poll(Phases phases = Phases::all);
     /// Turns until stop(), until nothing is left, or for `duration`. Otherwise as run().
-    size_t run_for(Duration duration);
+    [[gnu::hot, gnu::noinline]] size_t run_for(Duration duration);
 
     /// Makes the current run, or the next one, return after the running handler. The rest of the
     /// turn is kept for the next one.

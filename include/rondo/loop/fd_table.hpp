@@ -107,7 +107,7 @@ public:
     }
 
     /// The slot of a number >= 0; nullptr if memory is out.
-    Slot* make(int fd) noexcept {
+    [[gnu::cold, gnu::noinline]] Slot* make(int fd) noexcept {
         const size_t page = static_cast<unsigned>(fd) / page_size;
         if (page >= pages_.size() && !pages_.resize(page + 1)) return nullptr;
         if (pages_[page] == nullptr) {

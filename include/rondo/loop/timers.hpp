@@ -187,10 +187,11 @@ private:
         const uint32_t slot = firing.slot;
         TimerRecord& record = heap_.record(slot);
         firing.closure = nullptr;
-        if ((record.flags & TimerRecord::cancelled) != 0) return end(slot);
-        if (again != never) return heap_.schedule(slot, now + again);
-        if (heap_.state(slot) != TimerState::idle) return;
-        leave(slot);
+        if ((record.flags & TimerRecord::cancelled) == 0) {
+            if (again != never) return heap_.schedule(slot, now + again);
+            if (heap_.state(slot) != TimerState::idle) return;
+            leave(slot);
+        }
         end(slot);
     }
 
@@ -206,7 +207,7 @@ private:
     }
 
     // The closure's destructor may use the loop, and finds its own id stale.
-    void end_closure(uint32_t slot) noexcept {
+    [[gnu::noinline]] void end_closure(uint32_t slot) noexcept {
         TimerRecord& record = heap_.record(slot);
         heap_.revoke(slot);
         if (auto* const destroy = std::exchange(record.destroy, nullptr)) destroy(record.storage);

@@ -205,7 +205,7 @@ private:
         }
         Accepting(const Accepting&) = delete;
         Accepting& operator=(const Accepting&) = delete;
-        ~Accepting() {
+        [[gnu::noinline]] ~Accepting() {
             if (listener == nullptr) return;
             listener->accepting_ = nullptr;
             listener->on_accept_ = std::move(handler);

@@ -20,7 +20,7 @@ namespace detail {
 // Never repeated: after EINTR Linux has already released the number (close(2), "Dealing with error
 // returns from close()"), so a second close would hit whoever got that number in between. errno
 // stays, so that cleaning up doesn't hide the reason for it.
-inline void close_fd(int fd) noexcept {
+[[gnu::noinline]] inline void close_fd(int fd) noexcept {
     const int saved = errno;
     ::close(fd);
     errno = saved;

@@ -86,7 +86,7 @@ public:
     }
 
     // A port of the parent is abandoned, also if the child has forgotten to do so.
-    void close(Port& port) noexcept {
+    [[gnu::cold, gnu::noinline]] void close(Port& port) noexcept {
         if (port.owner() != getpid()) return port.abandon();
         if (port.wanted() != 0) drop(port, port.wanted());
         port.close();
@@ -205,7 +205,7 @@ private:
     using Function = void(int, siginfo_t*, void*);
     static inline constinit Function* entry = &on_signal;
 
-    bool deliver(int number) noexcept {
+    [[gnu::noinline]] bool deliver(int number) noexcept {
         const pid_t self = getpid();
         bool wanted = false;
         for (Port* port = ports_.load(); port != nullptr; port = port->next) {
