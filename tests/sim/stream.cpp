@@ -115,3 +115,35 @@ TEST_CASE("a half-close ends one direction in the middle of a write, and the oth
     CHECK(byte == std::byte{'b'});
     sockets.close(fd);
 }
+
+TEST_CASE("what is hidden of a broken stream comes before its end") {
+    sim::World world({.latency = {5ms, 5ms, 5ms}});
+    Loop there{SimPoller(world, world.host("there"))}, here{SimPoller(world, world.host("here"))};
+    SimPoller& poller = there.poller();
+    auto& sockets = there.sockets();
+    const int listener = sockets.listen_on(Endpoint::ipv4_any(80), {}).value();
+    const int peer = here.sockets().connect_to(world.host("there").address(80), {}).value();
+    world.run_for(1s);
+    const int fd = sockets.accept(listener).value().fd;
+    std::byte bytes[2] = {};
+    CHECK(here.sockets().write(peer, {bytes, 1}).bytes == 1);
+    CHECK(here.sockets().set_linger_reset(peer, true));
+    here.sockets().close(peer);
+    world.run_for(1s);
+
+    double& spurious = world.network().options.faults.spurious;
+    SimEvent event;
+    const auto ready = [&] { return poller.wait({&event, 1}, poller.now()).value(); };
+    CHECK(poller.add(fd, Interest::read, Token(fd, 1)));
+    CHECK(ready() == 1);
+    spurious = 1;
+    CHECK(sockets.read(fd, bytes).code == EAGAIN);
+    CHECK(ready() == 0);
+    spurious = 0;
+    world.run_for(1s);
+    CHECK(ready() == 1);
+    CHECK(sockets.read(fd, bytes).bytes == 1);
+    CHECK(sockets.read(fd, bytes).code == ECONNRESET);
+    sockets.close(fd);
+    sockets.close(listener);
+}

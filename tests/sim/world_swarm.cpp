@@ -2,15 +2,18 @@
 // A few seeds of the swarm, for every way of building the tests; tests/swarm/swarm.cpp runs many.
 #include "support/catch.hpp"
 #include "swarm/echo_world.hpp"
+#include "swarm/level_poller.hpp"
 
 using namespace rondo;
-using rondo::test::EchoWorld;
 
-TEST_CASE("no seed of a small swarm breaks a rule") {
+namespace {
+
+template <class World>
+void run_small_swarm() {
     size_t idle = 0, completed = 0;
     for (uint64_t seed = 1; seed <= 60; ++seed) {
         INFO("seed " << seed);
-        EchoWorld echo(test::swarm_options(seed), test::echo_plan(seed));
+        World echo(test::swarm_options(seed));
         const bool linked = test::make_trouble(echo.world, echo.plan.hosts) == 0;
         REQUIRE(echo.world.settle(Duration::seconds(1000)));
         const bool complete = linked && test::calm(echo.world);
@@ -20,4 +23,12 @@ TEST_CASE("no seed of a small swarm breaks a rule") {
     }
     REQUIRE(idle > 100);
     REQUIRE(completed > 5);
+}
+
+}  // namespace
+
+TEST_CASE("no seed of a small swarm breaks a rule") { run_small_swarm<test::EchoWorld>(); }
+
+TEST_CASE("no seed of a small swarm breaks a rule where there are no edges") {
+    run_small_swarm<test::BasicEchoWorld<test::LevelPoller>>();
 }

@@ -20,12 +20,13 @@
 
 namespace rondo::test {
 
-class ChatWorld {
+template <class P>
+class BasicChatWorld {
 public:
-    using Loop = EventLoop<SimPoller>;
+    using Loop = EventLoop<P>;
 
-    explicit ChatWorld(const sim::WorldOptions& options)
-        : world(options), chat_loop_(SimPoller(world, world.host("server"))) {
+    explicit BasicChatWorld(const sim::WorldOptions& options)
+        : world(options), chat_loop_(P(world, world.host("server"))) {
         chat_.emplace(chat_loop_);
         chat_->listen(Endpoint::ipv4_any(7000)).value();
         world.drive(chat_loop_);
@@ -66,8 +67,8 @@ private:
 
     class Site {
     public:
-        Site(ChatWorld& of, const std::string& name)
-            : of_(of), loop_(SimPoller(of.world, of.world.host(name))), streams_(loop_) {
+        Site(BasicChatWorld& of, const std::string& name)
+            : of_(of), loop_(P(of.world, of.world.host(name))), streams_(loop_) {
             streams_.on_open([this](auto& guest) {
                 ++of_.opened;
                 say(guest);
@@ -136,7 +137,7 @@ private:
             if (next != guest.next.end() && next->second != lines) ++of_.left_early_;
         }
 
-        ChatWorld& of_;
+        BasicChatWorld& of_;
         Loop loop_;
         Streams streams_;
         std::vector<std::unique_ptr<Connector<Loop>>> connectors_;
@@ -148,5 +149,7 @@ private:
     size_t closed_ = 0, wrong_lines_ = 0, left_early_ = 0;
     std::vector<std::unique_ptr<Site>> sites_;
 };
+
+using ChatWorld = BasicChatWorld<SimPoller>;
 
 }  // namespace rondo::test

@@ -39,12 +39,15 @@ inline EchoPlan echo_plan(uint64_t seed) {
             .options = {.high_water = 2000, .idle_timeout = Duration::seconds(20)}};
 }
 
-class EchoWorld {
+template <class P>
+class BasicEchoWorld {
 public:
-    using Loop = EventLoop<SimPoller>;
+    using Loop = EventLoop<P>;
 
-    EchoWorld(const sim::WorldOptions& options, const EchoPlan& what)
-        : world(options), plan(what), server_loop_(SimPoller(world, world.host("server"))) {
+    explicit BasicEchoWorld(const sim::WorldOptions& options)
+        : BasicEchoWorld(options, echo_plan(options.seed)) {}
+    BasicEchoWorld(const sim::WorldOptions& options, const EchoPlan& what)
+        : world(options), plan(what), server_loop_(P(world, world.host("server"))) {
         server_.emplace(server_loop_, plan.options);
         server_->on_data([this](auto& connection, auto data) {
             // A part as it was shown, the rest as bytes of its own.
@@ -114,9 +117,9 @@ private:
 
     class Site {
     public:
-        Site(EchoWorld& of, const std::string& name)
+        Site(BasicEchoWorld& of, const std::string& name)
             : of_(of),
-              loop_(SimPoller(of.world, of.world.host(name))),
+              loop_(P(of.world, of.world.host(name))),
               streams_(loop_, reading_on(of.plan.options)) {
             streams_.on_open([this](auto& stream) {
                 ++of_.opened;
@@ -214,8 +217,8 @@ private:
                 for (const int fd : fds) loop.sockets().close(fd);
             }
             Loop& loop;
-            Loop::Timer timers[2];
-            Loop::Watch watches[2];
+            typename Loop::Timer timers[2];
+            typename Loop::Watch watches[2];
             std::vector<int> fds;
         };
         void duel() {
@@ -240,7 +243,7 @@ private:
             }
         }
 
-        EchoWorld& of_;
+        BasicEchoWorld& of_;
         Loop loop_;
         std::vector<std::unique_ptr<Duel>> duels_;
         Streams streams_;
@@ -273,5 +276,7 @@ private:
     size_t duels_ = 0, duels_won_ = 0;
     std::vector<std::unique_ptr<Site>> sites_;
 };
+
+using EchoWorld = BasicEchoWorld<SimPoller>;
 
 }  // namespace rondo::test

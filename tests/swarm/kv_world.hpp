@@ -16,12 +16,13 @@
 
 namespace rondo::test {
 
-class KvWorld {
+template <class P>
+class BasicKvWorld {
 public:
-    using Loop = EventLoop<SimPoller>;
+    using Loop = EventLoop<P>;
 
-    explicit KvWorld(const sim::WorldOptions& options)
-        : world(options), kv_loop_(SimPoller(world, world.host("server"))) {
+    explicit BasicKvWorld(const sim::WorldOptions& options)
+        : world(options), kv_loop_(P(world, world.host("server"))) {
         kv_.emplace(kv_loop_, example::kv::Settings{.password = "",
                                                     .clients_max = 10'000,
                                                     .output_max = 1 << 20,
@@ -69,8 +70,8 @@ private:
 
     class Site {
     public:
-        Site(KvWorld& of, const std::string& name)
-            : of_(of), loop_(SimPoller(of.world, of.world.host(name))), streams_(loop_) {
+        Site(BasicKvWorld& of, const std::string& name)
+            : of_(of), loop_(P(of.world, of.world.host(name))), streams_(loop_) {
             streams_.on_open([this](auto&) { ++of_.opened; });
             streams_.on_data([this](auto& stream, auto data) { hear(stream, data); });
             streams_.on_close([this](auto& stream, const Error&) {
@@ -165,7 +166,7 @@ private:
             ask(stream);
         }
 
-        KvWorld& of_;
+        BasicKvWorld& of_;
         Loop loop_;
         Streams streams_;
         std::vector<std::unique_ptr<Connector<Loop>>> connectors_;
@@ -177,5 +178,7 @@ private:
     size_t closed_ = 0, finished_ = 0, wrong_replies_ = 0;
     std::vector<std::unique_ptr<Site>> sites_;
 };
+
+using KvWorld = BasicKvWorld<SimPoller>;
 
 }  // namespace rondo::test

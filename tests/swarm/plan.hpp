@@ -49,6 +49,9 @@ inline sim::WorldOptions swarm_options(uint64_t seed) {
     return options;
 }
 
+/// Whether the loops of a seed's world know no edges.
+inline bool without_edges(uint64_t seed) { return seed / 2 % 4 == 1; }
+
 /// Sentences about what isn't as it must be; none if all is well.
 class Violations {
 public:

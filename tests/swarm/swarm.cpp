@@ -7,7 +7,6 @@
 #include <cstdio>
 #include <cstdlib>
 #include <iterator>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -16,6 +15,7 @@
 #include "swarm/datagram_world.hpp"
 #include "swarm/echo_world.hpp"
 #include "swarm/kv_world.hpp"
+#include "swarm/level_poller.hpp"
 
 namespace {
 
@@ -32,28 +32,34 @@ struct Swarm {
     std::optional<size_t> idle;  // streams that a timeout has ended
     uint64_t hash = 0;
 
-    template <class Make, class Done>
-    void run(const char* name, Make make, Done done) {
+    template <class World, class WithoutEdges = World, class Done>
+    void run(const char* name, Done done) {
         for (uint64_t seed = first; seed < first + seeds; ++seed) {
-            auto made = make(test::swarm_options(seed));
-            auto& world = made->world;
-            const bool linked = test::make_trouble(world, 3) == 0;
-            const bool settled = world.settle(Duration::seconds(1000));
-            for (size_t i = 0; i < std::size(struck); ++i) {
-                struck[i] += world.struck(sim::all_faults[i].chance);
-            }
-            if (trace) std::fputs(world.trace().text().c_str(), stdout);
-            hash = hash * 31 + world.trace().hash();
-            std::string wrong = settled ? "" : "it doesn't come to rest\n";
-            if (linked && test::calm(world)) ++quiet;
-            wrong += made->violations(linked && test::calm(world));
-            work += done(*made);
-            if (wrong.empty()) continue;
-            ++broken;
-            std::printf("%s, seed %llu: %sreplay it: %s %s --first %llu --trace\n", name,
-                        static_cast<unsigned long long>(seed), wrong.c_str(), program, name,
-                        static_cast<unsigned long long>(seed));
+            test::without_edges(seed) ? run_one<WithoutEdges>(name, seed, done)
+                                      : run_one<World>(name, seed, done);
         }
+    }
+
+    template <class World, class Done>
+    void run_one(const char* name, uint64_t seed, Done& done) {
+        World made(test::swarm_options(seed));
+        auto& world = made.world;
+        const bool linked = test::make_trouble(world, 3) == 0;
+        const bool settled = world.settle(Duration::seconds(1000));
+        for (size_t i = 0; i < std::size(struck); ++i) {
+            struck[i] += world.struck(sim::all_faults[i].chance);
+        }
+        if (trace) std::fputs(world.trace().text().c_str(), stdout);
+        hash = hash * 31 + world.trace().hash();
+        std::string wrong = settled ? "" : "it doesn't come to rest\n";
+        if (linked && test::calm(world)) ++quiet;
+        wrong += made.violations(linked && test::calm(world));
+        work += done(made);
+        if (wrong.empty()) return;
+        ++broken;
+        std::printf("%s, seed %llu: %sreplay it: %s %s --first %llu --trace\n", name,
+                    static_cast<unsigned long long>(seed), wrong.c_str(), program, name,
+                    static_cast<unsigned long long>(seed));
     }
 
     int report(const char* name, bool (*meets)(double sim::Faults::*)) const {
@@ -103,30 +109,22 @@ int main(int argc, char** argv) {
         }
     }
     const std::string_view name = argv[1];
+    using test::LevelPoller;
     if (name == "echo") {
         swarm.idle = 0;
-        swarm.run(
-            argv[1],
-            [](const auto& options) {
-                return std::make_unique<test::EchoWorld>(options, test::echo_plan(options.seed));
-            },
-            [&swarm](const test::EchoWorld& world) {
-                *swarm.idle += world.idle;
-                return world.finished;
-            });
+        swarm.run<test::EchoWorld, test::BasicEchoWorld<LevelPoller>>(argv[1],
+                                                                      [&swarm](const auto& world) {
+                                                                          *swarm.idle += world.idle;
+                                                                          return world.finished;
+                                                                      });
     } else if (name == "chat") {
-        swarm.run(
-            argv[1], [](const auto& options) { return std::make_unique<test::ChatWorld>(options); },
-            [](const test::ChatWorld& world) { return world.heard; });
+        swarm.run<test::ChatWorld, test::BasicChatWorld<LevelPoller>>(
+            argv[1], [](const auto& world) { return world.heard; });
     } else if (name == "kv") {
-        swarm.run(
-            argv[1], [](const auto& options) { return std::make_unique<test::KvWorld>(options); },
-            [](const test::KvWorld& world) { return world.answered; });
+        swarm.run<test::KvWorld, test::BasicKvWorld<LevelPoller>>(
+            argv[1], [](const auto& world) { return world.answered; });
     } else if (name == "datagrams") {
-        swarm.run(
-            argv[1],
-            [](const auto& options) { return std::make_unique<test::DatagramWorld>(options); },
-            [](const test::DatagramWorld& world) { return world.answered; });
+        swarm.run<test::DatagramWorld>(argv[1], [](const auto& world) { return world.answered; });
         return swarm.report(argv[1], test::DatagramWorld::meets);
     } else {
         usage();
