@@ -422,17 +422,17 @@ class Verdicts(unittest.TestCase):
             rows, _ = section(report.page(results([record])), "Targets")
             self.assertEqual([row[8] for row in rows], [word])
 
-    def test_what_is_counted_may_wait_once_more(self):
-        def kept(metric, more):
-            question = counts.Question("b", "p", metric, "per message", "", 1000, 3000, 0.0, "limit")
+    def test_chance_adds_calls_only_where_it_can(self):
+        def kept(more, chance):
+            question = counts.Question("b", "p", "system calls", "per message", "", 1000, 3000, 0.0, "limit",
+                                       chance=chance)
             each = {"raw": 3.0, "rondo-epoll": 3 + more / 2000, "libev": 3.0}
             return quietly(lambda: counts.judge(question, each)[1])
 
-        self.assertTrue(kept("system calls", 4))
-        self.assertFalse(kept("system calls", 5))
-        self.assertTrue(kept("epoll_ctl", 0))
-        self.assertFalse(kept("epoll_ctl", 1))
-        self.assertFalse(kept("instructions", 1))
+        self.assertTrue(kept(4, chance=4))
+        self.assertFalse(kept(5, chance=4))
+        self.assertTrue(kept(0, chance=0))
+        self.assertFalse(kept(1, chance=0))
 
 
 PROGRAM = r"""

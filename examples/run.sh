@@ -16,7 +16,7 @@ cmake -S . -B "$out" -G Ninja -DCMAKE_BUILD_TYPE=Release -DRONDO_BUILD_TESTS=OFF
 cmake --build "$out" --target example_upper_server example_load
 
 server=""
-trap '[ -z "$server" ] || kill "$server" 2>/dev/null || true' EXIT
+trap '[ -z "$server" ] || kill -KILL "$server" 2>/dev/null || true' EXIT
 mkfifo "$out/said.$$"
 "$out/examples/upper_server" "$@" >"$out/said.$$" &
 server=$!
