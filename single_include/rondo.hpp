@@ -1904,8 +1904,7 @@ inline IoResult write_behind_mask(int fd, const iovec* parts, int count) noexcep
 // For what isn't a socket. RWF_NOSIGNAL (0x100, Linux 6.18) is newer than most C libraries; an
 // older kernel, or a file that takes no flags, answers EOPNOTSUPP and has written nothing. Offset
 // -1 is the file's own position (pwritev2(2)).
-[[gnu::cold, gnu::noinline]] inline IoResult write_no_signal(int fd, const iovec* parts,
-                                                             int count) noexcept {
+[[gnu::noinline]] inline IoResult write_no_signal(int fd, const iovec* parts, int count) noexcept {
 #ifdef RWF_HIPRI
     constexpr int rwf_nosignal = 0x100;
     const IoResult result = repeat([=] { return ::pwritev2(fd, parts, count, -1, rwf_nosignal); });
@@ -9206,7 +9205,7 @@ public:
     /// or the deadline, whichever is first, and calls poll(). What is changed in between makes
     /// native_handle() readable.
     /// Threads: loop thread.
-    Instant prepare();
+    [[gnu::hot, gnu::noinline]] Instant prepare();
 
     /// The descriptor to wait on; readable when poll() has something to do.
     /// Threads: loop thread.

@@ -323,7 +323,7 @@ public:
     /// or the deadline, whichever is first, and calls poll(). What is changed in between makes
     /// native_handle() readable.
     /// Threads: loop thread.
-    Instant prepare();
+    [[gnu::hot, gnu::noinline]] Instant prepare();
 
     /// The descriptor to wait on; readable when poll() has something to do.
     /// Threads: loop thread.

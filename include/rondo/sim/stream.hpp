@@ -80,14 +80,14 @@ public:
     Readiness state() const {
         if (link_ == Link::none) return Readiness::writable | Readiness::hangup;
         if (link_ == Link::connecting) return Readiness::none;
-        const bool broken = broken_ && !hiding();  // what is hidden comes before the end
-        const bool ended = (finished_ && !hiding()) || read_shut_ || broken;
+        // What is hidden comes before the end.
+        const bool ended = (finished_ || read_shut_ || broken_) && !hiding();
         Readiness state = Readiness::none;
         if (ended || visible_ > 0) state |= Readiness::readable;
         if (ended) state |= Readiness::read_closed;
         if (write_shut_ || broken_ || (room() > 0 && !stalled_)) state |= Readiness::writable;
         if (error_ != 0 && !hiding()) state |= Readiness::error;
-        if (broken || (ended && write_shut_) || (!tcp_ && gone())) state |= Readiness::hangup;
+        if ((ended && (broken_ || write_shut_)) || (!tcp_ && gone())) state |= Readiness::hangup;
         return state;
     }
 
