@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSL-1.0
 """Counts what each contender does per event, message, connection and call: user instructions (callgrind)
-and system calls (strace). Counts don't depend on how busy the machine is, so what they must not exceed
-are limits, not targets.
+and system calls (strace). Counts don't depend on how busy the machine is, but for a few waits where a
+client may come late, so what they must not exceed are limits, not targets.
 
 usage: counts.py [--quick | --limits] [--only TEXT] [--json FILE] DIRECTORY_OF_THE_BENCHMARKS
 

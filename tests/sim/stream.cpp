@@ -116,7 +116,9 @@ TEST_CASE("a half-close ends one direction in the middle of a write, and the oth
     sockets.close(fd);
 }
 
-TEST_CASE("what is hidden of a broken stream comes before its end") {
+TEST_CASE("what is hidden comes before the end, of a reset as of one's own") {
+    const bool reset = GENERATE(true, false);
+    CAPTURE(reset);
     sim::World world({.latency = {5ms, 5ms, 5ms}});
     Loop there{SimPoller(world, world.host("there"))}, here{SimPoller(world, world.host("here"))};
     SimPoller& poller = there.poller();
@@ -127,9 +129,14 @@ TEST_CASE("what is hidden of a broken stream comes before its end") {
     const int fd = sockets.accept(listener).value().fd;
     std::byte bytes[2] = {};
     CHECK(here.sockets().write(peer, {bytes, 1}).bytes == 1);
-    CHECK(here.sockets().set_linger_reset(peer, true));
-    here.sockets().close(peer);
     world.run_for(1s);
+    if (reset) {
+        CHECK(here.sockets().set_linger_reset(peer, true));
+        here.sockets().close(peer);
+        world.run_for(1s);
+    } else {
+        CHECK(sockets.shutdown(fd, Shutdown::read));
+    }
 
     double& spurious = world.network().options.faults.spurious;
     SimEvent event;
@@ -143,7 +150,10 @@ TEST_CASE("what is hidden of a broken stream comes before its end") {
     world.run_for(1s);
     CHECK(ready() == 1);
     CHECK(sockets.read(fd, bytes).bytes == 1);
-    CHECK(sockets.read(fd, bytes).code == ECONNRESET);
+    const IoResult end = sockets.read(fd, bytes);
+    CHECK(end.bytes == 0);
+    CHECK(end.code == (reset ? ECONNRESET : 0));
+    if (!reset) here.sockets().close(peer);
     sockets.close(fd);
     sockets.close(listener);
 }
